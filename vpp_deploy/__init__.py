@@ -1,0 +1,1 @@
+"""vpp-deploy: token-pruned vision transformers to ONNX Runtime and TensorRT."""
