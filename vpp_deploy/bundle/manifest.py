@@ -6,11 +6,11 @@ misread; a reader refuses a newer schema instead of guessing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 DType = Literal["float32", "float16", "int32", "uint8", "bool"]
 Phase = Literal["init", "step"]

@@ -1,0 +1,1 @@
+"""The demo: a synthetic clip, and the whole path over it."""

@@ -1,0 +1,1 @@
+"""Backends that build and run engines; nothing here needs PyTorch."""

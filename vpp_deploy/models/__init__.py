@@ -1,0 +1,1 @@
+"""The PyTorch reference models: what is true."""

@@ -1,0 +1,1 @@
+"""The `vpp::` domain ops: one file per op family with its reference, symbol and lowerings."""

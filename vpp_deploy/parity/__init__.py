@@ -1,0 +1,1 @@
+"""Comparison of an engine with the PyTorch reference over a sequence of frames."""

@@ -1,0 +1,1 @@
+"""From logits to tracked instances, in numpy alone."""

@@ -1,0 +1,1 @@
+"""Decode, letterbox, draw and encode video."""
