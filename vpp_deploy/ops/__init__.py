@@ -1,1 +1,24 @@
-"""The `vpp::` domain ops: one file per op family with its reference, symbol and lowerings."""
+"""The `vpp::` domain ops: one file per op family with its reference, symbol, portable body and lowerings."""
+
+from vpp_deploy.ops.associate_tokens import associate_tokens
+from vpp_deploy.ops.base import DOMAIN, OPSET, OpDefinition
+from vpp_deploy.ops.deformable_attention import deformable_attention
+from vpp_deploy.ops.gather_scatter import gather_tokens, scatter_tokens
+from vpp_deploy.ops.registry import OPS, attach_portable_functions, lower, strip_functions, vpp_nodes
+from vpp_deploy.ops.select_tokens import select_tokens
+
+__all__ = [
+    "DOMAIN",
+    "OPS",
+    "OPSET",
+    "OpDefinition",
+    "associate_tokens",
+    "attach_portable_functions",
+    "deformable_attention",
+    "gather_tokens",
+    "lower",
+    "scatter_tokens",
+    "select_tokens",
+    "strip_functions",
+    "vpp_nodes",
+]

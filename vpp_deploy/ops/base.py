@@ -1,0 +1,127 @@
+"""What an op definition holds, and the text form of its function bodies.
+
+An op lives in one file: its PyTorch reference, its symbol in a traced graph, a portable ONNX function body (generic
+over shapes, so that one body serves every node of a model), and lowerings for single backends (specialised to a
+node's shapes and attributes). Bodies are ONNX text (`onnx.parser`), which needs neither PyTorch nor onnxscript.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+if TYPE_CHECKING:
+    import torch
+
+DOMAIN = "vpp"
+VERSION = 1
+OPSET = 20
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class NodeSignature:
+    """What a lowering may specialise on: a node's attributes and the static shapes of its inputs."""
+
+    attributes: Mapping[str, Any]
+    input_shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A function body: ONNX text statements, and arrays that the statements name as constants."""
+
+    text: str
+    constants: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+
+Lowering = Callable[[NodeSignature], Body | None]
+"""A specialised body, or None where the portable one is the best there is."""
+
+
+@dataclass(frozen=True)
+class OpDefinition:
+    """One op of the `vpp` domain.
+
+    Attributes:
+        name: op type.
+        inputs: formal input names of the bodies.
+        output: formal output name of the bodies.
+        attributes: attribute names; in the portable body `@name` refers to them.
+        portable: the generic body that travels with every exported model.
+        lowerings: bodies for single backends (`onnxruntime`, `tensorrt`); a backend without one uses the portable body.
+        plugin: name of the TensorRT plugin that can replace the node.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    output: str
+    attributes: tuple[str, ...]
+    portable: Body
+    lowerings: Mapping[str, Lowering] = field(default_factory=dict)
+    plugin: str | None = None
+
+    def portable_function(self) -> onnx.FunctionProto:
+        """The model-local function that makes a `vpp` node run on any ONNX runtime."""
+        return self._function(DOMAIN, self.name, self.attributes, self.portable)
+
+    def lowered_function(self, backend: str, signature: NodeSignature, name: str, domain: str) -> onnx.FunctionProto:
+        """A function `domain::name` that computes the node with `signature` in the backend's favourite way."""
+        lowering = self.lowerings.get(backend)
+        body = lowering(signature) if lowering else None
+        if body is None:
+            return self._function(domain, name, self.attributes, self.portable)
+        return self._function(domain, name, (), body)
+
+    def _function(self, domain: str, name: str, attributes: Sequence[str], body: Body) -> onnx.FunctionProto:
+        signature = f"<{', '.join(attributes)}>" if attributes else ""
+        function = onnx.parser.parse_function(
+            f'<opset_import: ["" : {OPSET}], domain: "{domain}">\n'
+            f"{name} {signature} ({', '.join(self.inputs)}) => ({self.output}) {{\n{body.text}\n}}"
+        )
+        constants = [
+            onnx.helper.make_node("Constant", [], [key], value=onnx.numpy_helper.from_array(value, key))
+            for key, value in body.constants.items()
+        ]
+        statements = list(function.node)
+        del function.node[:]
+        function.node.extend([*constants, *statements])
+        return function
+
+
+def emit_symbol(
+    op: str,
+    inputs: Sequence[torch.Tensor],
+    attributes: Mapping[str, int | Sequence[int]],
+    dtype: torch.dtype,
+    shape: Sequence[int],
+) -> torch.Tensor:
+    """A `vpp::op` node in the graph that `torch.onnx.export` traces."""
+    import torch
+
+    return torch.onnx.ops.symbolic(
+        f"{DOMAIN}::{op}",
+        list(inputs),
+        {name: value if isinstance(value, int) else list(value) for name, value in attributes.items()},
+        dtype=dtype,
+        shape=list(shape),
+        version=VERSION,
+    )
+
+
+def exporting() -> bool:
+    """True while `torch.onnx.export` traces the model: ops then emit their symbol instead of computing."""
+    import torch
+
+    return torch.onnx.is_in_onnx_export()
+
+
+def prod(values: Sequence[int]) -> int:
+    """Product of a sequence of integers, as a Python int."""
+    return int(np.prod(values, dtype=np.int64))

@@ -1,0 +1,243 @@
+"""DeformableAttention: weighted bilinear samples of multi-scale value maps (Deformable DETR, equation 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isqrt
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vpp_deploy.ops.base import Body, NodeSignature, OpDefinition, emit_symbol, exporting, prod
+
+if TYPE_CHECKING:
+    import torch
+
+LevelShapes = Sequence[tuple[int, int]]
+
+
+def deformable_attention(
+    value: torch.Tensor, locations: torch.Tensor, weights: torch.Tensor, level_shapes: LevelShapes
+) -> torch.Tensor:
+    """Sum of bilinear samples; outside a map the value is zero, pixel centres are at (i + 0.5) / size.
+
+    Args:
+        value: `[B, S, M, D]`, M heads of D channels; S = sum of h·w over the levels, each level row-major.
+        locations: `[B, Q, M, L, P, 2]` (x, y), normalised: the map spans [0, 1].
+        weights: `[B, Q, M, L, P]`, softmax over L·P already taken.
+        level_shapes: (h, w) of each of the L levels.
+
+    Returns:
+        `[B, Q, M·D]`.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    batch, _, heads, width = value.shape
+    queries, points = locations.shape[1], locations.shape[4]
+    if exporting():
+        attributes = {"level_shapes": [size for shape in level_shapes for size in shape]}
+        shape = (batch, queries, heads * width)
+        return emit_symbol("DeformableAttention", (value, locations, weights), attributes, value.dtype, shape)
+    maps = torch.split(value, [h * w for h, w in level_shapes], dim=1)
+    total = value.new_zeros(batch * heads, width, queries)
+    for level, (h, w) in enumerate(level_shapes):
+        image = maps[level].permute(0, 2, 3, 1).reshape(batch * heads, width, h, w)
+        place = locations[:, :, :, level].transpose(1, 2).reshape(batch * heads, queries, points, 2)
+        samples = F.grid_sample(image, 2 * place - 1, mode="bilinear", padding_mode="zeros", align_corners=False)
+        share = weights[:, :, :, level].transpose(1, 2).reshape(batch * heads, 1, queries, points)
+        total = total + (samples * share).sum(-1)
+    return total.reshape(batch, heads * width, queries).transpose(1, 2)
+
+
+_PORTABLE = """
+    zero = Constant <value_int = 0> ()
+    one = Constant <value_int = 1> ()
+    minus_one = Constant <value_ints = [-1]> ()
+    first = Constant <value_ints = [0]> ()
+    second = Constant <value_ints = [1]> ()
+    third = Constant <value_ints = [2]> ()
+    half = Constant <value_float = 0.5> ()
+    zero_float = Constant <value_float = 0.0> ()
+    one_float = Constant <value_float = 1.0> ()
+    sizes = Constant <value_ints: ints = @level_shapes> ()
+    pair_shape = Constant <value_ints = [-1, 2]> ()
+    level_shape = Constant <value_ints = [-1, 1]> ()
+    size_pairs = Reshape (sizes, pair_shape)
+    h = Slice (size_pairs, first, second, second)
+    w = Slice (size_pairs, second, third, second)
+    areas = Mul (h, w)
+    ends = CumSum (areas, zero)
+    starts = Sub (ends, areas)
+    h_float = Cast <to = 1> (h)
+    w_float = Cast <to = 1> (w)
+    starts_float = Cast <to = 1> (starts)
+    last_y = Sub (h_float, one_float)
+    last_x = Sub (w_float, one_float)
+    x_norm = Gather <axis = -1> (locations, zero)
+    y_norm = Gather <axis = -1> (locations, one)
+    x_scaled = Mul (x_norm, w_float)
+    y_scaled = Mul (y_norm, h_float)
+    x = Sub (x_scaled, half)
+    y = Sub (y_scaled, half)
+    x0 = Floor (x)
+    y0 = Floor (y)
+    fraction_x = Sub (x, x0)
+    fraction_y = Sub (y, y0)
+    rest_x = Sub (one_float, fraction_x)
+    rest_y = Sub (one_float, fraction_y)
+    x1 = Add (x0, one_float)
+    y1 = Add (y0, one_float)
+    x0_low = Max (x0, zero_float)
+    x1_low = Max (x1, zero_float)
+    y0_low = Max (y0, zero_float)
+    y1_low = Max (y1, zero_float)
+    x0_place = Min (x0_low, last_x)
+    x1_place = Min (x1_low, last_x)
+    y0_place = Min (y0_low, last_y)
+    y1_place = Min (y1_low, last_y)
+    x0_inside = Equal (x0, x0_place)
+    x1_inside = Equal (x1, x1_place)
+    y0_inside = Equal (y0, y0_place)
+    y1_inside = Equal (y1, y1_place)
+    left = Where (x0_inside, rest_x, zero_float)
+    right = Where (x1_inside, fraction_x, zero_float)
+    above = Where (y0_inside, rest_y, zero_float)
+    below = Where (y1_inside, fraction_y, zero_float)
+    above_weight = Mul (above, weights)
+    below_weight = Mul (below, weights)
+    weight00 = Mul (above_weight, left)
+    weight01 = Mul (above_weight, right)
+    weight10 = Mul (below_weight, left)
+    weight11 = Mul (below_weight, right)
+    row0_offset = Mul (y0_place, w_float)
+    row1_offset = Mul (y1_place, w_float)
+    row0 = Add (row0_offset, starts_float)
+    row1 = Add (row1_offset, starts_float)
+    index00 = Add (row0, x0_place)
+    index01 = Add (row0, x1_place)
+    index10 = Add (row1, x0_place)
+    index11 = Add (row1, x1_place)
+    index_corners = Concat <axis = -1> (index00, index01, index10, index11)
+    weight_corners = Concat <axis = -1> (weight00, weight01, weight10, weight11)
+    sample_shape = Constant <value_ints = [0, 0, 0, -1]> ()
+    sample_index = Reshape (index_corners, sample_shape)
+    sample_weight = Reshape (weight_corners, sample_shape)
+    batch = Shape <start = 0, end = 1> (value)
+    length = Shape <start = 1, end = 2> (value)
+    heads = Shape <start = 2, end = 3> (value)
+    width = Shape <start = 3, end = 4> (value)
+    head_count = Squeeze (heads)
+    batch_count = Squeeze (batch)
+    head_range = Range (zero, head_count, one)
+    batch_range = Range (zero, batch_count, one)
+    batch_heads = Mul (batch_range, heads)
+    batch_column = Unsqueeze (batch_heads, minus_one)
+    map_number = Add (batch_column, head_range)
+    map_start = Mul (map_number, length)
+    start_axes = Constant <value_ints = [1, 3]> ()
+    map_start_wide = Unsqueeze (map_start, start_axes)
+    sample_index64 = Cast <to = 7> (sample_index)
+    row_index = Add (sample_index64, map_start_wide)
+    value_heads = Transpose <perm = [0, 2, 1, 3]> (value)
+    rows_shape = Concat <axis = 0> (minus_one, width)
+    rows = Reshape (value_heads, rows_shape)
+    samples = Gather <axis = 0> (rows, row_index)
+    axis3 = Constant <value_ints = [3]> ()
+    weight_row = Unsqueeze (sample_weight, axis3)
+    weighted = MatMul (weight_row, samples)
+    merged_shape = Constant <value_ints = [0, 0, -1]> ()
+    attended = Reshape (weighted, merged_shape)
+"""
+
+
+def _query_plane(queries: int) -> tuple[int, int]:
+    """The most nearly square (rows, columns) with rows · columns = queries."""
+    rows = next(rows for rows in range(isqrt(queries), 0, -1) if queries % rows == 0)
+    return rows, queries // rows
+
+
+def _as_deform_conv(signature: NodeSignature) -> Body | None:
+    """Batch 1, ONNX Runtime CPU: one depthwise `DeformConv` a level, whose kernel points are the sampling points.
+
+    The op samples at (output place · stride + kernel place + offset), so the offsets are the wanted places minus that
+    static base; heads are its offset groups and the attention weights its modulation mask. It shares the bilinear
+    coordinates between the channels of a head, which `GridSample` does not, and sums over the points itself.
+    """
+    (batch, _, heads, width), locations_shape, _ = signature.input_shapes
+    if batch != 1:
+        return None
+    queries, levels, points = locations_shape[1], locations_shape[3], locations_shape[4]
+    sizes = list(signature.attributes["level_shapes"])
+    shapes = list(zip(sizes[0::2], sizes[1::2], strict=True))
+    channels, (rows, columns) = heads * width, _query_plane(queries)
+    # Offsets in DeformConv's order: [level, head, point, (y, x), query].
+    size_yx = np.array(shapes, np.float32).reshape(levels, 1, 1, 2, 1)
+    base = np.empty((levels, 1, points, 2, queries), np.float32)
+    lines = []
+    for level, (h, w) in enumerate(shapes):
+        stride_y, stride_x = -(-h // rows), -(-w // columns)
+        place = np.arange(queries)
+        base[level, 0, :, 0] = place // columns * stride_y
+        base[level, 0, :, 1] = place % columns * stride_x + np.arange(points)[:, None]
+        bottom = max(0, stride_y * (rows - 1) + 1 - h)
+        right = max(0, stride_x * (columns - 1) + points - w)
+        lines.append(f"""
+            map{level} = Reshape (value{level}, map_shape{level})
+            offset{level} = Reshape (offset_level{level}, offset_shape)
+            mask{level} = Reshape (weight_level{level}, mask_shape)
+            out{level} = DeformConv <group = {channels}, offset_group = {heads}, kernel_shape = [1, {points}],
+                strides = [{stride_y}, {stride_x}], pads = [0, 0, {bottom}, {right}]>
+                (map{level}, ones, offset{level}, no_bias, mask{level})
+        """)
+    constants = {
+        "size_yx": size_yx,
+        "base": base + np.float32(0.5),
+        "ones": np.ones((channels, 1, 1, points), np.float32),
+        "no_bias": np.zeros(channels, np.float32),
+        "offset_shape": np.array([1, heads * points * 2, rows, columns]),
+        "mask_shape": np.array([1, heads * points, rows, columns]),
+        "areas": np.array([h * w for h, w in shapes]),
+        "value_shape": np.array([prod(signature.input_shapes[0][:2]), channels]),
+        "location_shape": np.array([queries, heads, levels, points, 2]),
+        "weight_shape": np.array([queries, heads, levels, points]),
+        "swap": np.array([1, 0]),
+        "out_shape": np.array([1, channels, queries]),
+        **{f"map_shape{level}": np.array([1, channels, h, w]) for level, (h, w) in enumerate(shapes)},
+    }
+
+    def each(name: str) -> str:
+        return ", ".join(f"{name}{level}" for level in range(levels))
+
+    return Body(
+        f"""
+        value_rows = Reshape (value, value_shape)
+        value_planes = Transpose <perm = [1, 0]> (value_rows)
+        {each("value")} = Split <axis = 1> (value_planes, areas)
+        places = Reshape (locations, location_shape)
+        places_yx = Gather <axis = 4> (places, swap)
+        places_planes = Transpose <perm = [2, 1, 3, 4, 0]> (places_yx)
+        places_pixels = Mul (places_planes, size_yx)
+        offsets = Sub (places_pixels, base)
+        {each("offset_level")} = Split <axis = 0, num_outputs = {levels}> (offsets)
+        weights4 = Reshape (weights, weight_shape)
+        weight_planes = Transpose <perm = [2, 1, 3, 0]> (weights4)
+        {each("weight_level")} = Split <axis = 0, num_outputs = {levels}> (weight_planes)
+        {"".join(lines)}
+        total = Sum ({each("out")})
+        planes = Reshape (total, out_shape)
+        attended = Transpose <perm = [0, 2, 1]> (planes)
+        """,
+        constants,
+    )
+
+
+DEFORMABLE_ATTENTION = OpDefinition(
+    name="DeformableAttention",
+    inputs=("value", "locations", "weights"),
+    output="attended",
+    attributes=("level_shapes",),
+    portable=Body(_PORTABLE),
+    lowerings={"onnxruntime": _as_deform_conv},
+    plugin="MultiscaleDeformableAttnPlugin_TRT",
+)

@@ -1,0 +1,99 @@
+"""The ops of the `vpp` domain, and the two things done with them: attach portable bodies, lower for a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import onnx
+import onnx.inliner
+
+from vpp_deploy.errors import ExportError
+from vpp_deploy.ops.associate_tokens import ASSOCIATE_TOKENS
+from vpp_deploy.ops.base import DOMAIN, OPSET, VERSION, NodeSignature, OpDefinition, Shape
+from vpp_deploy.ops.deformable_attention import DEFORMABLE_ATTENTION
+from vpp_deploy.ops.gather_scatter import GATHER_TOKENS, SCATTER_TOKENS
+from vpp_deploy.ops.select_tokens import SELECT_TOKENS
+
+OPS: dict[str, OpDefinition] = {
+    op.name: op for op in (SELECT_TOKENS, GATHER_TOKENS, SCATTER_TOKENS, ASSOCIATE_TOKENS, DEFORMABLE_ATTENTION)
+}
+_LOWERED_DOMAIN = f"{DOMAIN}.lowered"
+
+
+def vpp_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of the `vpp` domain in the main graph, in graph order.
+
+    Raises:
+        ExportError: a node's op type is not one of `OPS`.
+    """
+    for node in model.graph.node:
+        if node.domain == DOMAIN:
+            if node.op_type not in OPS:
+                raise ExportError(f"unknown op {DOMAIN}::{node.op_type} in node {node.name!r}; known: {', '.join(OPS)}")
+            yield node
+
+
+def attach_portable_functions(model: onnx.ModelProto) -> None:
+    """Give the model the portable body of every `vpp` op that it uses, so that any ONNX runtime can run it as it is."""
+    strip_functions(model)
+    for name in sorted({node.op_type for node in vpp_nodes(model)}):
+        model.functions.append(OPS[name].portable_function())
+    _import_domain(model, DOMAIN, VERSION)
+
+
+def strip_functions(model: onnx.ModelProto) -> None:
+    """Remove the `vpp` function bodies; a backend then needs a plugin for each `vpp` node."""
+    kept = [function for function in model.functions if function.domain != DOMAIN]
+    del model.functions[:]
+    model.functions.extend(kept)
+
+
+def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
+    """Replace every `vpp` node by standard ONNX nodes in the form that suits `backend`.
+
+    Args:
+        model: a model with `vpp` nodes whose inputs have static shapes (as every exported graph has); not changed.
+        backend: `onnxruntime` or `tensorrt`; any other name takes the portable bodies.
+
+    Returns:
+        A model with standard ONNX ops only. Node names of inlined bodies start with the name of the node they replace.
+    """
+    lowered = onnx.ModelProto()
+    lowered.CopyFrom(model)
+    strip_functions(lowered)
+    shapes = _static_shapes(lowered)
+    functions: dict[str, onnx.FunctionProto] = {}
+    for node in vpp_nodes(lowered):
+        signature = NodeSignature(_attributes(node), tuple(shapes[name] for name in node.input))
+        key = f"{node.op_type}{sorted(signature.attributes.items())}{signature.input_shapes}"
+        if key not in functions:
+            name = f"{node.op_type}_{len(functions)}"
+            functions[key] = OPS[node.op_type].lowered_function(backend, signature, name, _LOWERED_DOMAIN)
+        node.domain, node.op_type = _LOWERED_DOMAIN, functions[key].name
+        if not functions[key].attribute:  # specialised to them
+            del node.attribute[:]
+    lowered.functions.extend(functions.values())
+    _import_domain(lowered, _LOWERED_DOMAIN, 1)
+    return onnx.inliner.inline_local_functions(lowered)
+
+
+def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _import_domain(model: onnx.ModelProto, domain: str, version: int) -> None:
+    if all(entry.domain != domain for entry in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid(domain, version))
+    for entry in model.opset_import:
+        if entry.domain == "" and entry.version != OPSET:
+            raise ExportError(f"the graph uses opset {entry.version}; vpp bodies are written for opset {OPSET}")
+
+
+def _static_shapes(model: onnx.ModelProto) -> dict[str, Shape]:
+    graph = model.graph
+    shapes: dict[str, Shape] = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        dims = info.type.tensor_type.shape.dim
+        shapes[info.name] = tuple(dim.dim_value for dim in dims)
+    return shapes
