@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +189,7 @@ class SelectiveViTAdapter(nn.Module):
         positions: Tensor | None = None  # None: all tokens are active
         state_positions: Tensor | None = None
         reference = deep = matching_queries = tokens
-        for stage, interaction in enumerate(self.interactions):
+        for stage, interaction in enumerate(cast("list[Interaction]", list(self.interactions))):
             blocks = self.blocks[stage * STAGE_BLOCKS : (stage + 1) * STAGE_BLOCKS]
             tokens = interaction.injector(tokens, spatial, grid)
             if stage == 0:
@@ -233,7 +233,8 @@ class SelectiveViTAdapter(nn.Module):
         self, tokens: Tensor, state: BackboneState, grid: tuple[int, int], noise: Tensor | None
     ) -> Selection:
         kept = self.kept_tokens(grid)[0]
-        scores, source = self.interactions[0].matching_module(
+        matching_module = cast("Interaction", self.interactions[0]).matching_module
+        scores, source = matching_module(
             tokens, state.reference, state.deep, state.positions, grid, None if noise is None else noise[0]
         )
         return Selection("map_selection", select_tokens(scores, kept), scores, source)

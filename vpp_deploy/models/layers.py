@@ -52,7 +52,8 @@ class SelfAttention(nn.Module):
         return attended
 
     def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        heads: Tensor = tokens.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return heads
 
 
 class MultiScaleDeformableAttention(nn.Module):

@@ -41,6 +41,10 @@ class _Attention(nn.Module):
         super().__init__()
         self.attn = SelfAttention(config.width, config.heads)
 
+    def forward(self, identity: Tensor, query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None) -> Tensor:
+        out: Tensor = identity + self.attn(query, key, value, bias)
+        return out
+
 
 class _DecoderLayer(nn.Module):
     """Post-norm layer: masked cross-attention, self-attention, feed-forward."""
@@ -52,18 +56,12 @@ class _DecoderLayer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(config.width) for _ in range(3))
 
     def forward(
-        self,
-        query: Tensor,
-        query_embed: Tensor,
-        key: Tensor,
-        value: Tensor,
-        cross_bias: Tensor,
-        self_bias: Tensor | None,
+        self, query: Tensor, embed: Tensor, key: Tensor, value: Tensor, cross_bias: Tensor, self_bias: Tensor | None
     ) -> Tensor:
-        cross, own = self.attentions[0].attn, self.attentions[1].attn
-        query = self.norms[0](query + cross(query + query_embed, key, value, cross_bias))
-        embedded = query + query_embed
-        query = self.norms[1](query + own(embedded, embedded, query, self_bias))
+        cross_attention, self_attention = self.attentions
+        query = self.norms[0](cross_attention(query, query + embed, key, value, cross_bias))
+        embedded = query + embed
+        query = self.norms[1](self_attention(query, embedded, embedded, query, self_bias))
         out: Tensor = self.norms[2](self.ffns[0](query))
         return out
 
@@ -158,7 +156,8 @@ class Mask2FormerHead(nn.Module):
     def mask_logits(self, queries: Tensor, mask_features: Tensor) -> Tensor:
         """Query features `[B, Q, C]` and mask features `[B, C, h, w]` to mask logits `[B, Q, h, w]`."""
         size = (mask_features.shape[2], mask_features.shape[3])
-        return (self.mask_queries(queries) @ mask_features.flatten(2)).unflatten(2, size)
+        logits: Tensor = (self.mask_queries(queries) @ mask_features.flatten(2)).unflatten(2, size)
+        return logits
 
     def _attention_bias(self, logits: Tensor) -> Tensor:
         """`[B, Q, h·w]` mask logits to an additive bias `[B, 1, Q, h·w]`.
