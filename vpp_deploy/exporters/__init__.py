@@ -1,1 +1,5 @@
 """From a PyTorch model to a bundle: trace, check, write."""
+
+from vpp_deploy.exporters.export import RandomWeights, export
+
+__all__ = ["RandomWeights", "export"]

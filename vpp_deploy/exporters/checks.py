@@ -1,0 +1,130 @@
+"""Static checks of a traced graph: what would fail, or be slow or wrong, in a backend is refused at export."""
+
+from __future__ import annotations
+
+import onnx
+
+from vpp_deploy import ops
+from vpp_deploy.errors import ExportError
+
+MAX_TOPK = 3840
+"""TensorRT's own TopK stops here (TENSORRT.md, operator table)."""
+
+STANDARD_OPS = frozenset(
+    [
+        "Abs",
+        "Add",
+        "And",
+        "ArgMax",
+        "AveragePool",
+        "BatchNormalization",
+        "Cast",
+        "Ceil",
+        "Clip",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "Conv",
+        "ConvTranspose",
+        "Cos",
+        "CumSum",
+        "Div",
+        "Equal",
+        "Erf",
+        "Exp",
+        "Expand",
+        "Flatten",
+        "Floor",
+        "Gather",
+        "GatherND",
+        "Gelu",
+        "Gemm",
+        "Greater",
+        "GreaterOrEqual",
+        "GridSample",
+        "Identity",
+        "InstanceNormalization",
+        "GroupNormalization",
+        "LayerNormalization",
+        "Less",
+        "LessOrEqual",
+        "Log",
+        "LogSoftmax",
+        "MatMul",
+        "Max",
+        "MaxPool",
+        "Min",
+        "Mul",
+        "Neg",
+        "Not",
+        "Or",
+        "Pad",
+        "Pow",
+        "Range",
+        "Reciprocal",
+        "ReduceMax",
+        "ReduceMean",
+        "ReduceMin",
+        "ReduceSum",
+        "Relu",
+        "Reshape",
+        "Resize",
+        "ScatterND",
+        "Shape",
+        "Sigmoid",
+        "Sin",
+        "Slice",
+        "Softmax",
+        "Split",
+        "Sqrt",
+        "Squeeze",
+        "Sub",
+        "Sum",
+        "Tanh",
+        "TopK",
+        "Transpose",
+        "Unsqueeze",
+        "Where",
+    ]
+)
+"""Standard ONNX ops that every supported backend runs."""
+
+
+def check_graph(model: onnx.ModelProto, label: str) -> None:
+    """Refuse a graph that some backend could not run as exported.
+
+    Args:
+        model: a traced graph with `vpp::` nodes and their portable functions.
+        label: the graph's name in messages.
+
+    Raises:
+        ExportError: dynamic shapes or int64 in the graph's inputs and outputs; an op outside the declared set; a
+            selection of more tokens than TensorRT's TopK takes.
+    """
+    onnx.checker.check_model(model)
+    for tensor in (*model.graph.input, *model.graph.output):
+        _check_tensor(tensor, label)
+    for node in model.graph.node:
+        if node.domain == ops.DOMAIN and node.op_type in ops.OPS:
+            continue
+        if node.domain not in ("", "ai.onnx") or node.op_type not in STANDARD_OPS:
+            name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
+            raise ExportError(
+                f"{label}: node {node.name} uses the op {name}, which is not in the set that all backends run; "
+                "write the model without it, or add a vpp op with lowerings"
+            )
+    for node in ops.vpp_nodes(model):
+        k = next((attribute.i for attribute in node.attribute if attribute.name == "k"), 0)
+        if k > MAX_TOPK:
+            raise ExportError(
+                f"{label}: node {node.name} selects {k} tokens, TensorRT's TopK takes at most {MAX_TOPK}; "
+                "use a smaller frame size or a lower keep ratio"
+            )
+
+
+def _check_tensor(tensor: onnx.ValueInfoProto, label: str) -> None:
+    kind = tensor.type.tensor_type
+    if kind.elem_type == onnx.TensorProto.INT64:
+        raise ExportError(f"{label}: {tensor.name} is int64, which engines treat differently; cast it to int32")
+    if any(not dimension.HasField("dim_value") for dimension in kind.shape.dim):
+        raise ExportError(f"{label}: {tensor.name} has a dynamic shape; bundles are static, fix every size")

@@ -1,0 +1,181 @@
+"""From a model name and weights to a bundle on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import onnx
+import torch
+
+from vpp_deploy import ops
+from vpp_deploy._version import __version__
+from vpp_deploy.bundle.hashing import sha256_of_file
+from vpp_deploy.bundle.manifest import (
+    PHASES,
+    DetectionSpec,
+    FileRecord,
+    GraphSpec,
+    Manifest,
+    ModelSpec,
+    Phase,
+    Preprocessing,
+    Provenance,
+    TrackerSpec,
+    WeightsSource,
+)
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.weights import externalize
+from vpp_deploy.bundle.writer import BundleWriter
+from vpp_deploy.errors import UsageError
+from vpp_deploy.exporters.checks import check_graph
+from vpp_deploy.exporters.trace import GraphSignature, selection_points, trace
+from vpp_deploy.exporters.weights import unfold_weights
+from vpp_deploy.models.checkpoint import load_detector, official_state_dict
+from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, DetectorConfig, KeepSchedule, model_config
+from vpp_deploy.models.detector import VppDetector
+from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
+from vpp_deploy.models.random_weights import randomise_
+
+WEIGHTS_FILE = "weights.safetensors"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RandomWeights:
+    """Asks for seeded random weights instead of a checkpoint."""
+
+    seed: int = 0
+
+
+def export(
+    model: str,
+    *,
+    out: Path | str,
+    checkpoint: Path | str | None = None,
+    random_weights: RandomWeights | None = None,
+    keep: KeepSchedule | str = "0.55",
+    size: tuple[int, int] = (544, 960),
+    dataset: str | None = None,
+    max_tracks: int = 50,
+    max_detections: int = 50,
+    selection_noise: bool = False,
+    overwrite: bool = False,
+    progress: Progress = lambda step: None,
+) -> Bundle:
+    """Export a model to a bundle: both graphs, their shared weights and the manifest.
+
+    Args:
+        model: a name that `vpp-deploy models` lists.
+        out: the bundle's folder; its parent exists.
+        checkpoint: trained weights, `.pth` or `.safetensors`. Either this or `random_weights` is given.
+        random_weights: weights without training, for trying out.
+        keep: keep schedule, see `parse_keep_schedule`.
+        size: height and width of the model's input in pixels, multiples of 32.
+        dataset: label set; None takes the model's own.
+        max_tracks: track query slots.
+        max_detections: candidate queries that leave the graph each frame.
+        selection_noise: add an input for Gumbel noise at the selection points.
+        overwrite: replace an existing bundle.
+        progress: called with a line about each step.
+
+    Raises:
+        UsageError: neither or both of `checkpoint` and `random_weights`.
+        ConfigError: bad keep schedule.
+        CheckpointError: the checkpoint cannot be used.
+        ExportError: unknown model or data set, impossible size, or a graph that a backend could not run.
+        OutputError: the bundle cannot be written.
+    """
+    if (checkpoint is None) == (random_weights is None):
+        raise UsageError(f"export {model}: give a checkpoint, or ask for random weights explicitly (one of the two)")
+    config = model_config(model, keep, dataset)
+    tracker = TrackerSpec()
+    options = GraphOptions(
+        size, max_tracks, max_detections, tracker.new_score, tracker.track_score, selection_noise=selection_noise
+    )
+    with BundleWriter(out, overwrite=overwrite) as writer:
+        progress("loading weights")
+        detector, source = _weights(config, checkpoint, random_weights)
+        graph = FrameGraph(detector, options).eval().requires_grad_(False)
+        graphs: dict[Phase, onnx.ModelProto] = {}
+        signatures: dict[Phase, GraphSignature] = {}
+        state_dict = {name: tensor.detach().numpy() for name, tensor in official_state_dict(detector).items()}
+        for phase in PHASES:
+            progress(f"tracing the {phase} graph")
+            graphs[phase], signatures[phase] = trace(graph, phase)
+            check_graph(graphs[phase], _graph_file(phase))
+            unfold_weights(graphs[phase], state_dict)
+        progress("writing the bundle")
+        externalize(
+            {str(phase): traced for phase, traced in graphs.items()},
+            writer.folder / WEIGHTS_FILE,
+            state_dict=state_dict,
+        )
+        for phase, traced in graphs.items():
+            onnx.save(traced, writer.folder / _graph_file(phase))
+        return writer.commit(lambda files: _manifest(graph, tracker, signatures, source, files))
+
+
+def _weights(
+    config: DetectorConfig, checkpoint: Path | str | None, random_weights: RandomWeights | None
+) -> tuple[VppDetector, WeightsSource]:
+    if checkpoint is not None:
+        path = Path(checkpoint)
+        detector = load_detector(config, path)
+        return detector, WeightsSource(kind="checkpoint", name=path.name, sha256=sha256_of_file(path))
+    assert random_weights is not None
+    seed = random_weights.seed
+    return randomise_(VppDetector(config), seed), WeightsSource(kind="random", name="random weights", seed=seed)
+
+
+def _graph_file(phase: Phase) -> str:
+    return f"{phase}.onnx"
+
+
+def _manifest(
+    graph: FrameGraph,
+    tracker: TrackerSpec,
+    signatures: Mapping[Phase, GraphSignature],
+    source: WeightsSource,
+    files: Mapping[str, FileRecord],
+) -> Manifest:
+    config, options = graph.detector.config, graph.options
+    return Manifest(
+        model=ModelSpec(
+            name=config.name,
+            family="vpp",
+            keep_schedule=config.keep.name,
+            dataset=config.dataset,
+            config=config.to_dict(),
+        ),
+        frame_size=options.frame_size,
+        patch_size=PATCH_SIZE,
+        token_grid=options.token_grid,
+        preprocessing=Preprocessing(mean=IMAGE_MEAN, std=IMAGE_STD),
+        detection=DetectionSpec(
+            num_queries=config.head.queries,
+            query_width=config.head.width,
+            max_tracks=options.max_tracks,
+            max_detections=options.max_detections,
+        ),
+        tracker=tracker,
+        class_names=config.class_names,
+        selection_points=selection_points(graph),
+        graphs={
+            phase: GraphSpec(file=_graph_file(phase), inputs=signed.inputs, outputs=signed.outputs)
+            for phase, signed in signatures.items()
+        },
+        state=signatures["step"].state,
+        weights_file=WEIGHTS_FILE,
+        provenance=Provenance(
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            vpp_deploy=__version__,
+            torch=torch.__version__,
+            onnx=onnx.__version__,
+            opset=ops.OPSET,
+            weights=source,
+        ),
+        files=dict(files),
+    )
