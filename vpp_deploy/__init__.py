@@ -1,1 +1,66 @@
-"""vpp-deploy: token-pruned vision transformers to ONNX Runtime and TensorRT."""
+"""vpp-deploy: token-pruned vision transformers to ONNX Runtime and TensorRT.
+
+Names are imported when they are first used, so that a machine without PyTorch can run a bundle.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vpp_deploy._version import __version__
+
+if TYPE_CHECKING:
+    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.engines import build_engine, load_engine
+    from vpp_deploy.errors import VppDeployError
+    from vpp_deploy.exporters import RandomWeights, export
+    from vpp_deploy.frames import VideoFrame
+    from vpp_deploy.models.reference import TorchEngine
+    from vpp_deploy.parity import check_parity
+    from vpp_deploy.results import FrameResult, Instances
+    from vpp_deploy.session import VideoSession
+    from vpp_deploy.video import read_video
+
+_HOMES = {
+    "Bundle": "vpp_deploy.bundle",
+    "FrameResult": "vpp_deploy.results",
+    "Instances": "vpp_deploy.results",
+    "RandomWeights": "vpp_deploy.exporters",
+    "TorchEngine": "vpp_deploy.models.reference",
+    "VideoFrame": "vpp_deploy.frames",
+    "VideoSession": "vpp_deploy.session",
+    "VppDeployError": "vpp_deploy.errors",
+    "build_engine": "vpp_deploy.engines",
+    "check_parity": "vpp_deploy.parity",
+    "export": "vpp_deploy.exporters",
+    "load_engine": "vpp_deploy.engines",
+    "read_video": "vpp_deploy.video",
+}
+
+__all__ = [
+    "Bundle",
+    "FrameResult",
+    "Instances",
+    "RandomWeights",
+    "TorchEngine",
+    "VideoFrame",
+    "VideoSession",
+    "VppDeployError",
+    "__version__",
+    "build_engine",
+    "check_parity",
+    "export",
+    "load_engine",
+    "read_video",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

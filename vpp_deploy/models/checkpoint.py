@@ -57,18 +57,25 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     return _tensors_of(path, _read_pickle(path))
 
 
-def load_detector(config: DetectorConfig, path: Path) -> VppDetector:
+def load_detector(config: DetectorConfig, path: Path, ignore_prefix: str | None = None) -> VppDetector:
     """A detector with the weights of a checkpoint, in evaluation mode.
 
     A dense model also accepts the checkpoint of a pruned one; the selection modules' tensors are then left out.
 
+    Args:
+        config: the model that the checkpoint should fit.
+        path: see `read_checkpoint`.
+        ignore_prefix: leave out tensors whose names start with this (a bundle's weights file also holds constants of
+            its graphs).
+
     Raises:
         CheckpointError: as `read_checkpoint`; or tensors are missing, unexpected or of the wrong shape.
     """
-    tensors = read_checkpoint(path)
+    dropped = [ignore_prefix] if ignore_prefix else []
     if config.keep.is_dense:
-        dropped = tuple(PREFIX + part for part in _SELECTION_PARTS)
-        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(dropped)}
+        dropped += [PREFIX + part for part in _SELECTION_PARTS]
+    tensors = read_checkpoint(path)
+    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(dropped))}
     with torch.device("meta"):
         detector = VppDetector(config)
     expected = {PREFIX + name: tuple(tensor.shape) for name, tensor in detector.state_dict().items()}

@@ -1,0 +1,71 @@
+"""Small video files for the tests, written with PyAV directly (not with the package's own writer)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import numpy.typing as npt
+
+from vpp_deploy.frames import Size
+
+
+def picture(index: int, size: Size) -> npt.NDArray[np.uint8]:
+    """Flat quarters: top left is red and the only red one; brightness of the others tells the index."""
+    image = np.full((*size, 3), 40 + 4 * (index % 40), np.uint8)
+    image[: size[0] // 2, : size[1] // 2] = (220, 20, 20)
+    return image
+
+
+def write_clip(
+    path: Path,
+    *,
+    frames: int = 12,
+    size: Size = (48, 64),
+    rate: int = 24,
+    times: Sequence[Fraction] | None = None,
+    time_base: Fraction = Fraction(1, 90_000),
+    rotation: int = 0,
+    hflip: bool = False,
+    noise: bool = False,
+    pixel_format: str = "yuv420p",
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    rng = np.random.default_rng(0)
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "12"})
+        stream.height, stream.width, stream.pix_fmt = *size, pixel_format
+        stream.gop_size = 6
+        if times is not None:
+            stream.codec_context.time_base = time_base
+        if rotation or hflip:
+            stream.set_display_rotation(rotation, hflip=hflip)
+        for index in range(frames):
+            image = rng.integers(0, 256, (*size, 3), np.uint8) if noise else picture(index, size)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.time_base = Fraction(1, rate) if times is None else time_base
+            frame.pts = index if times is None else int(times[index] / time_base)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_audio(path: Path) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=16_000)
+        for index in range(4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, index * 1024
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    shorter = path.with_name(f"cut{path.suffix}")
+    shorter.write_bytes(data[: int(len(data) * share)])
+    return shorter

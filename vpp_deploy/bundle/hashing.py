@@ -1,0 +1,21 @@
+"""SHA-256 as lower-case hex: what the manifest records and what fingerprints are made of."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def sha256_of_bytes(data: bytes | bytearray | memoryview) -> str:
+    """The SHA-256 of a contiguous buffer, as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hex digits. Reads in pieces, so a file may be larger than memory.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,125 @@
+"""ONNX Runtime on the CPU: the embedded default, which runs wherever the package is installed."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from vpp_deploy import ops
+from vpp_deploy.bundle.manifest import PHASES, Manifest, Phase
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.weights import externalize
+from vpp_deploy.engine import HostStream
+from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
+from vpp_deploy.errors import BuildError
+from vpp_deploy.frames import Size
+
+BACKEND = "onnxruntime"
+_PROVIDERS = ["CPUExecutionProvider"]
+_WEIGHTS_FILE = "weights.safetensors"
+
+
+def build(bundle: Bundle) -> EngineRecord:
+    """Lower both graphs for ONNX Runtime, optimise them offline, and store them with one weights file in the bundle.
+
+    The optimisations saved are those that do not depend on the processor; the others happen when the engine loads.
+
+    Raises:
+        BuildError: ONNX Runtime refuses a graph.
+        OutputError: the bundle cannot be written to.
+    """
+    with engine_writer(bundle, BACKEND) as (folder, finish):
+        optimised = {phase: _optimise(bundle, phase, folder / f"{phase}.onnx") for phase in PHASES}
+        externalize({str(phase): model for phase, model in optimised.items()}, folder / _WEIGHTS_FILE)
+        for phase, model in optimised.items():
+            onnx.save(model, folder / f"{phase}.onnx")
+        record = EngineRecord(
+            backend=BACKEND,
+            backend_version=onnxruntime.__version__,
+            precision=bundle.manifest.precision,
+            machine=platform.machine(),
+            source=source_hashes(bundle),
+            files={},
+            details={"nodes": {phase: len(model.graph.node) for phase, model in optimised.items()}},
+        )
+        finish(record)
+    return record
+
+
+def _optimise(bundle: Bundle, phase: Phase, scratch: Path) -> onnx.ModelProto:
+    lowered = ops.lower(onnx.load(bundle.graph_path(phase)), BACKEND)
+    options = _session_options(threads=None)
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(scratch)
+    try:
+        onnxruntime.InferenceSession(lowered.SerializeToString(), options, providers=_PROVIDERS)
+    except Exception as error:  # onnxruntime raises its own types, without a common public base
+        reason = str(error).partition("\n")[0]
+        raise BuildError(f"ONNX Runtime {onnxruntime.__version__} cannot build the {phase} graph: {reason}") from error
+    return onnx.load(scratch)
+
+
+def _session_options(threads: int | None, profile: Path | None = None) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors only: ours say what to do
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    return options
+
+
+class OnnxRuntimeEngine:
+    """A bundle's ONNX Runtime engine, loaded once and shared by all streams.
+
+    Args:
+        bundle: a bundle with a built engine.
+        threads: threads per frame; None takes all processors that this process may use.
+        profile: a file name prefix; ONNX Runtime then writes a profile per phase there (see `end_profiling`).
+
+    Raises:
+        IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle, this version or this machine.
+    """
+
+    backend = BACKEND
+
+    def __init__(self, bundle: Bundle, threads: int | None = None, profile: Path | None = None) -> None:
+        self._record = read_record(bundle, BACKEND, onnxruntime.__version__)
+        self._manifest = bundle.manifest
+        folder = bundle.engine_folder(BACKEND)
+        self._sessions: dict[Phase, Any] = {
+            phase: onnxruntime.InferenceSession(
+                folder / f"{phase}.onnx",
+                _session_options(threads, profile and profile.with_name(f"{profile.name}-{phase}")),
+                providers=_PROVIDERS,
+            )
+            for phase in PHASES
+        }
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the bundle that the engine was made from."""
+        return self._manifest
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic precision of the engine."""
+        return self._record.precision
+
+    @property
+    def frame_size(self) -> Size:
+        """Height and width in pixels of the frames that the engine takes."""
+        return self._manifest.frame_size
+
+    def open_stream(self) -> HostStream:
+        """A new stream with empty state; no weights are copied."""
+        return HostStream(self._manifest, lambda phase, names, feed: self._sessions[phase].run(names, feed))
+
+    def end_profiling(self) -> dict[Phase, Path]:
+        """Stop profiling and give each phase's profile file."""
+        return {phase: Path(session.end_profiling()) for phase, session in self._sessions.items()}

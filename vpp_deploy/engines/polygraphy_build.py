@@ -1,0 +1,201 @@
+"""Builds one TensorRT or TensorRT-RTX engine, as a process of its own.
+
+`python -m vpp_deploy.engines.polygraphy_build < request.json > reply.json` reads a `BuildRequest` and answers
+`{"report": …}` (`BuildReport`) or `{"failure": {"kind": …, "message": …}}`; everything that the vendor's libraries
+print goes to standard error. A separate process, because polygraphy chooses between TensorRT and TensorRT-RTX when it
+is imported, and because the builder's memory and its crashes must not be the caller's. Call it through
+`vpp_deploy.engines.tensorrt_build`. Only functions import the vendor's packages, so that importing this module is free.
+
+The TensorRT-RTX path runs in the tests. The `tensorrt` path follows the documented API and has not been run yet.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, Literal, TextIO
+
+Flavour = Literal["tensorrt", "tensorrt-rtx"]
+FailureKind = Literal["dependency", "usage", "output", "graph", "build"]
+
+_MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+_EXTRAS: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """What to build.
+
+    Attributes:
+        onnx_path: the graph; its external data is found next to it.
+        engine_path: the file to write. A crash can leave it half-written, so name one that nobody reads yet.
+        flavour: which of NVIDIA's two builders.
+        compute_capabilities: targets such as `8.9` (TensorRT-RTX only). Empty: the builder's own choice.
+        workspace_bytes: upper limit of scratch memory. None: the builder's own choice.
+        timing_cache: file of kernel timings that is read before and extended after the build.
+        tf32: allow float32 products to be computed in TF32.
+    """
+
+    onnx_path: str
+    engine_path: str
+    flavour: Flavour
+    compute_capabilities: tuple[str, ...] = ()
+    workspace_bytes: int | None = None
+    timing_cache: str | None = None
+    tf32: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What was built.
+
+    Attributes:
+        flavour: which builder.
+        version: version of TensorRT or TensorRT-RTX, e.g. `1.7.1.116`.
+        polygraphy: version of polygraphy.
+        compute_capabilities: the requested targets.
+        layers: layers of the parsed network, before the builder fuses them.
+        plugin_layers: how many of them are plugins.
+        engine_bytes: size of the engine file.
+        seconds: wall time for parsing and building.
+    """
+
+    flavour: Flavour
+    version: str
+    polygraphy: str
+    compute_capabilities: tuple[str, ...]
+    layers: int
+    plugin_layers: int
+    engine_bytes: int
+    seconds: float
+
+
+class WorkerError(Exception):
+    """Why nothing was built. For kind `build` the log on standard error says more."""
+
+    def __init__(self, kind: FailureKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def build(request: BuildRequest) -> BuildReport:
+    """Parse, build and write one engine.
+
+    Raises:
+        WorkerError: a package is missing, the request cannot be met, or the builder gave up.
+    """
+    os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1" if request.flavour == "tensorrt-rtx" else "0"
+    os.environ["POLYGRAPHY_AUTOINSTALL_DEPS"] = "0"
+    trt = _import(_MODULES[request.flavour], request.flavour)
+    polygraphy = _import("polygraphy", request.flavour)
+    capabilities = _known_capabilities(trt, request) if request.flavour == "tensorrt-rtx" else []
+
+    from polygraphy.backend.trt import engine_bytes_from_network, network_from_onnx_path
+    from polygraphy.exception import PolygraphyException
+
+    begin = time.perf_counter()
+    try:
+        builder, network, parser = network_from_onnx_path(request.onnx_path, strongly_typed=True)
+        _check_static(network)
+        engine = engine_bytes_from_network(
+            (builder, network, parser),
+            config=_config(trt, builder, network, capabilities, request),
+            save_timing_cache=request.timing_cache,
+        )
+    except PolygraphyException as error:
+        raise WorkerError("build", str(error)) from error
+    seconds = time.perf_counter() - begin
+
+    try:
+        size = Path(request.engine_path).write_bytes(memoryview(engine))
+    except OSError as error:
+        raise WorkerError("output", f"cannot write the engine: {error.strerror or error}") from error
+    types = [network.get_layer(index).type.name for index in range(network.num_layers)]
+    return BuildReport(
+        flavour=request.flavour,
+        version=trt.__version__,
+        polygraphy=polygraphy.__version__,
+        compute_capabilities=request.compute_capabilities,
+        layers=len(types),
+        plugin_layers=sum(name.startswith("PLUGIN") for name in types),
+        engine_bytes=size,
+        seconds=seconds,
+    )
+
+
+def _import(name: str, flavour: Flavour) -> ModuleType:
+    install = f"pip install 'vpp-deploy[{_EXTRAS[flavour]}]'"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise WorkerError("dependency", f"{error.name} is not installed: {install}") from error
+    except (ImportError, OSError, RuntimeError) as error:  # NVIDIA's packages load shared libraries on import
+        reason = " ".join(str(error).split())
+        raise WorkerError("dependency", f"{name} is installed but does not load ({reason}): {install}") from error
+
+
+def _known_capabilities(trt: Any, request: BuildRequest) -> list[tuple[int, int]]:
+    """The requested targets as (major, minor), checked against what this TensorRT-RTX knows (`SM89` is 8.9)."""
+    digits = [name.removeprefix("SM") for name in trt.ComputeCapability.__members__ if name.startswith("SM")]
+    known = {f"{number[:-1]}.{number[-1]}": (int(number[:-1]), int(number[-1])) for number in digits}
+    for capability in request.compute_capabilities:
+        if capability not in known:
+            raise WorkerError(
+                "usage",
+                f"TensorRT-RTX {trt.__version__} has no compute capability {capability!r}: use {', '.join(known)}",
+            )
+    return [known[capability] for capability in request.compute_capabilities]
+
+
+def _check_static(network: Any) -> None:
+    """Polygraphy would silently set dynamic dimensions to 1."""
+    for tensor in map(network.get_input, range(network.num_inputs)):
+        if -1 in (shape := tuple(tensor.shape)):
+            raise WorkerError("graph", f"input {tensor.name!r} has the dynamic shape {shape}: export static shapes")
+
+
+def _config(trt: Any, builder: Any, network: Any, capabilities: list[tuple[int, int]], request: BuildRequest) -> Any:
+    options: dict[str, Any] = {"load_timing_cache": request.timing_cache}
+    if request.workspace_bytes is not None:
+        options["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: request.workspace_bytes}
+    if request.flavour == "tensorrt":
+        from polygraphy.backend.trt import create_config
+
+        return create_config(builder, network, tf32=request.tf32, **options)
+
+    from polygraphy.backend.tensorrt_rtx import create_config_rtx
+
+    config = create_config_rtx(builder, network, compute_capabilities=capabilities or None, **options)
+    if not request.tf32:  # on by default, and polygraphy has no switch for it here
+        config.clear_flag(trt.BuilderFlag.TF32)
+    return config
+
+
+def _take_over_standard_output() -> TextIO:
+    """Send whatever Python or C++ code prints to standard error; what comes back leads to the real standard output."""
+    sys.stdout.flush()
+    reply = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return reply
+
+
+def main() -> None:
+    """Answer the request on standard input."""
+    with _take_over_standard_output() as reply:
+        fields = json.load(sys.stdin)
+        request = BuildRequest(**fields | {"compute_capabilities": tuple(fields["compute_capabilities"])})
+        try:
+            answer = {"report": asdict(build(request))}
+        except WorkerError as error:
+            answer = {"failure": {"kind": error.kind, "message": str(error)}}
+        json.dump(answer, reply)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Building TensorRT and TensorRT-RTX engines without letting their libraries into this process.
+
+The work is done by `vpp_deploy.engines.polygraphy_build` in a child process. TensorRT-RTX builds on any machine, also
+without a GPU, for the compute capabilities that are named. TensorRT builds for the GPU that it runs on; that path is
+written against the documented API and has not been run yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Final
+
+from vpp_deploy.engines.polygraphy_build import BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
+from vpp_deploy.errors import BuildError, DependencyError, DeviceError, OutputError, UsageError, VppDeployError
+
+_WORKER: Final = "vpp_deploy.engines.polygraphy_build"
+_PRODUCTS: Final[dict[Flavour, str]] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
+_ERRORS: Final[dict[FailureKind, type[VppDeployError]]] = {
+    "dependency": DependencyError,
+    "usage": UsageError,
+    "output": OutputError,
+}
+
+
+def build_tensorrt_engine(
+    onnx_path: Path,
+    engine_path: Path,
+    *,
+    flavour: Flavour,
+    compute_capabilities: Sequence[str] = (),
+    workspace_bytes: int | None = None,
+    timing_cache: Path | None = None,
+    tf32: bool = False,
+    log: Path | None = None,
+) -> BuildReport:
+    """Build an engine file from an ONNX graph. Precision is that of the graph: networks are strongly typed.
+
+    Args:
+        onnx_path: the graph, with `vpp` operators lowered, static shapes, and its weights inside or next to it.
+        engine_path: the file to write, replacing an older one. It appears complete or not at all.
+        flavour: `tensorrt` or `tensorrt-rtx`.
+        compute_capabilities: GPU generations to build for, such as `["8.9", "12.0"]`. TensorRT-RTX only; none means all
+            that it targets by default (Ampere and later).
+        workspace_bytes: upper limit of the scratch memory of a kernel. None: the builder's own choice.
+        timing_cache: file of kernel timings, read before and extended after the build; it need not exist.
+        tf32: allow float32 products to be computed in TF32: faster, but about three digits instead of seven.
+        log: where to keep the builder's complete log, also of a failed build.
+
+    Raises:
+        UsageError: an unknown flavour or compute capability, or compute capabilities for TensorRT.
+        DependencyError: polygraphy or the flavour's package is not installed or does not load.
+        DeviceError: TensorRT found no GPU.
+        BuildError: the graph is missing, the builder rejected it, or the builder crashed.
+        OutputError: the engine or the log cannot be written.
+    """
+    if flavour not in _PRODUCTS:
+        raise UsageError(f"there is no builder {flavour!r}: use {' or '.join(_PRODUCTS)}")
+    if flavour == "tensorrt" and compute_capabilities:
+        raise UsageError(
+            f"TensorRT builds for the GPU that it runs on: drop the compute capabilities "
+            f"{', '.join(compute_capabilities)} or use tensorrt-rtx"
+        )
+    if not onnx_path.is_file():
+        raise BuildError(f"cannot build an engine from {onnx_path}: there is no such file; export the bundle again")
+    try:
+        with TemporaryDirectory(dir=engine_path.parent, prefix=f".{engine_path.name}.", suffix=".partial") as folder:
+            work = Path(folder).absolute()
+            request = BuildRequest(
+                onnx_path=str(onnx_path.absolute()),
+                engine_path=str(work / "engine"),
+                flavour=flavour,
+                compute_capabilities=tuple(dict.fromkeys(compute_capabilities)),
+                workspace_bytes=workspace_bytes,
+                timing_cache=str(timing_cache.absolute()) if timing_cache else None,
+                tf32=tf32,
+            )
+            report = _run(request, work, log or work / "log")
+            os.replace(work / "engine", engine_path)
+    except OSError as error:
+        raise OutputError(f"cannot write the engine {engine_path}: {error}") from error
+    return report
+
+
+def _run(request: BuildRequest, work: Path, log_path: Path) -> BuildReport:
+    """Run the worker in the folder `work`, so that what a crash drops is removed with it."""
+    package_root = str(Path(__file__).parents[2])
+    search_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_root]))
+    with log_path.open("wb") as log:
+        process = subprocess.run(
+            [sys.executable, "-m", _WORKER],
+            input=json.dumps(asdict(request)).encode(),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=work,
+            env=os.environ | {"PYTHONPATH": search_path, "PYTHONIOENCODING": "utf-8"},
+            check=False,
+        )
+    if process.returncode == 0:
+        answer = json.loads(process.stdout)
+        if "report" in answer:
+            fields: dict[str, Any] = answer["report"]
+            return BuildReport(**fields | {"compute_capabilities": tuple(fields["compute_capabilities"])})
+        failure = answer["failure"]
+        if failure["kind"] == "graph":
+            raise BuildError(f"{_PRODUCTS[request.flavour]} could not build {request.onnx_path}: {failure['message']}")
+        if failure["kind"] in _ERRORS:
+            raise _ERRORS[failure["kind"]](failure["message"])
+    raise _build_error(request, process.returncode, log_path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _build_error(request: BuildRequest, status: int, log: str) -> VppDeployError:
+    """The error for a build that the builder refused (status 0) or that ended the worker."""
+    product = _PRODUCTS[request.flavour]
+    what = f"{product} could not build {request.onnx_path}"
+    if status < 0:
+        cause = signal.strsignal(-status) or f"signal {-status}"
+        advice = "most likely memory ran out" if -status == signal.SIGKILL else f"try another {product} version"
+        words = last_words(log) or "it gave no reason"
+        return BuildError(f"{what}: its builder crashed ({cause}; {words}): {advice}")
+    if request.flavour == "tensorrt" and names_missing_gpu(log):
+        return DeviceError(f"{what}: it builds for the GPU that it runs on and found none; use a GPU machine")
+    return BuildError(f"{what}: {explain(log)}")

@@ -1,0 +1,79 @@
+"""The PyTorch reference as an engine: the very module that was exported, with the bundle's own weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from vpp_deploy.bundle.manifest import Manifest, Phase
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engine import Array, HostStream
+from vpp_deploy.frames import Size
+from vpp_deploy.models.backbone import BackboneState
+from vpp_deploy.models.checkpoint import load_detector
+from vpp_deploy.models.config import DetectorConfig
+from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
+
+
+class TorchEngine:
+    """The reference that every other engine is compared with. Needs PyTorch; runs on the CPU in float32.
+
+    Args:
+        bundle: rebuilt from its manifest and its weights file, not from its graphs.
+
+    Raises:
+        CheckpointError: the weights file does not fit the configuration in the manifest.
+        ConfigError: the configuration in the manifest cannot be read.
+    """
+
+    backend = "torch"
+    precision = "float32"
+
+    def __init__(self, bundle: Bundle) -> None:
+        self._manifest = bundle.manifest
+        config = DetectorConfig.from_dict(bundle.manifest.model.config)
+        detector = load_detector(config, bundle.weights_path, ignore_prefix="graph/")
+        self._graph = FrameGraph(detector, _options(bundle.manifest)).eval()
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest of the bundle."""
+        return self._manifest
+
+    @property
+    def frame_size(self) -> Size:
+        """Height and width in pixels of the frames that the engine takes."""
+        return self._manifest.frame_size
+
+    @property
+    def graph(self) -> FrameGraph:
+        """The module that runs, for measurements inside it."""
+        return self._graph
+
+    def open_stream(self) -> HostStream:
+        """A new stream with empty state; no weights are copied."""
+        return HostStream(self._manifest, self._run_graph)
+
+    def _run_graph(self, phase: Phase, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
+        arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}
+        state = [arguments.pop(spec.input) for spec in self._manifest.state if spec.input in arguments]
+        with torch.inference_mode():
+            output = self._graph(**arguments, state=BackboneState(*state) if state else None)
+        kept = [point.output for point in self._manifest.selection_points if phase in point.phases]
+        values = output._asdict() | dict(zip(kept, output.kept, strict=True))
+        if output.state is not None:
+            values |= dict(zip((spec.output for spec in self._manifest.state), output.state, strict=True))
+        return [values[name].numpy() for name in names]
+
+
+def _options(manifest: Manifest) -> GraphOptions:
+    return GraphOptions(
+        frame_size=manifest.frame_size,
+        max_tracks=manifest.detection.max_tracks,
+        max_detections=manifest.detection.max_detections,
+        new_score=manifest.tracker.new_score,
+        track_score=manifest.tracker.track_score,
+        selection_noise=any(tensor.name == "selection_noise" for tensor in manifest.graphs["step"].inputs),
+    )

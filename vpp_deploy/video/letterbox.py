@@ -1,0 +1,60 @@
+"""Letterbox: fit a picture into the model's fixed input size without changing its shape."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from vpp_deploy.frames import Size
+
+
+def letterbox(image: npt.NDArray[np.uint8], size: Size) -> tuple[npt.NDArray[np.uint8], Size]:
+    """Scale a picture to fill `size` as far as its aspect ratio allows, top-left; the rest is zero.
+
+    Bilinear, without antialiasing, half-pixel centres, clamped at the edges, rounded half up: what
+    `torch.nn.functional.interpolate(mode="bilinear", align_corners=False)` and OpenCV's `INTER_LINEAR` compute. This
+    is `Preprocessing.resize = "letterbox"` of the bundle manifest.
+
+    Args:
+        image: `[H0, W0, 3]` uint8.
+        size: height and width of the result.
+
+    Returns:
+        The letterboxed picture `[H, W, 3]` uint8 (`image` itself when nothing is to be done), and the height and width
+        of the content inside it.
+    """
+    if image.shape[:2] == size:
+        return image, size
+    content = content_size((image.shape[0], image.shape[1]), size)
+    canvas = np.zeros((*size, image.shape[2]), np.uint8)
+    canvas[: content[0], : content[1]] = _resize(image, content)
+    return canvas, content
+
+
+def content_size(original: Size, size: Size) -> Size:
+    """Height and width that a picture of the size `original` takes up inside `size`; each is at least 1."""
+    scale = min(size[0] / original[0], size[1] / original[1])
+    height, width = (
+        min(limit, max(1, int(length * scale + 0.5))) for length, limit in zip(original, size, strict=True)
+    )
+    return height, width
+
+
+def _resize(image: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    if image.shape[:2] == size:
+        return image
+    top, bottom, down = _taps(image.shape[0], size[0])
+    left, right, across = _taps(image.shape[1], size[1])
+    rows = image[top].astype(np.float32)
+    rows += (image[bottom] - rows) * down[:, None, None]
+    pixels = rows.take(left, axis=1)
+    pixels += (rows.take(right, axis=1) - pixels) * across[None, :, None]
+    pixels += 0.5
+    return pixels.astype(np.uint8)
+
+
+def _taps(source: int, target: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """For each target pixel: the two source pixels around its centre and the weight of the second, in [0, 1)."""
+    position = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
+    first = position.astype(np.intp)
+    return first, np.minimum(first + 1, source - 1), (position - first).astype(np.float32)

@@ -1,0 +1,133 @@
+"""Read a video file or a folder of images as letterboxed frames."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vpp_deploy.errors import UsageError, VideoError
+from vpp_deploy.frames import Size, VideoFrame
+from vpp_deploy.video.image_folder import ImageFolder
+from vpp_deploy.video.letterbox import letterbox
+from vpp_deploy.video.source import Picture, Source
+from vpp_deploy.video.video_file import VideoFile
+
+
+def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | None = None) -> VideoReader:
+    """Open a video for one pass over its frames.
+
+    The first frame is decoded here, so a file that cannot be read fails here and not in the middle of a run.
+
+    Args:
+        path: a video file that FFmpeg can decode, or a folder of images (bmp, jpeg, jpg, png, webp; natural order;
+            all of one size).
+        size: height and width in pixels that the frames are letterboxed into (`engine.frame_size`).
+        max_frames: stop after this many frames; None reads all.
+
+    Returns:
+        An iterator and context manager of `VideoFrame`. It closes itself at the end.
+
+    Raises:
+        VideoError: the path does not exist, is empty, has no images or no video in it, or nothing can be decoded.
+            While iterating: the frame size changes, or an image of a folder is broken.
+        UsageError: `max_frames` is below 1.
+    """
+    return VideoReader(path, size, max_frames=max_frames)
+
+
+class VideoReader(Iterator[VideoFrame]):
+    """One pass over the frames of a video; made by `read_video`.
+
+    Attributes:
+        path: the file or folder.
+        size: height and width that frames are letterboxed into.
+        original_size: height and width of the source's frames, upright.
+        frame_rate: mean frames per second, exact; None for images and streams that do not tell.
+        time_base: the unit in which the container counts time, in seconds; None for images.
+        frame_count: estimated number of frames that will come, for progress bars; None if unknown.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: Size, *, max_frames: int | None = None) -> None:
+        if max_frames is not None and max_frames < 1:
+            raise UsageError(f"max_frames is {max_frames}; give at least 1, or None for all frames")
+        self.path = Path(path)
+        self.size = size
+        self._source = _open_source(self.path)
+        pictures = self._source.pictures()
+        try:
+            first = next(pictures, None)
+            if first is None:
+                raise VideoError(
+                    f"{self.path}: no frame could be decoded{_reason(self._source)}; is the file complete?"
+                )
+        except VideoError:
+            self._source.close()
+            raise
+        self._pictures = itertools.islice(itertools.chain([first], pictures), max_frames)
+        self._index = 0
+        self._closed = False
+        self.original_size: Size = (first.image.shape[0], first.image.shape[1])
+        self.frame_rate = self._source.frame_rate
+        self.time_base = self._source.time_base
+        count = self._source.frame_count
+        self.frame_count = count if count is None or max_frames is None else min(count, max_frames)
+
+    @property
+    def problem(self) -> str | None:
+        """Damage found so far, as one line, or None. Complete once the iteration has ended."""
+        return self._source.problem
+
+    def __next__(self) -> VideoFrame:
+        if self._closed:
+            raise StopIteration
+        try:
+            picture = next(self._pictures)
+            self._check_size(picture)
+        except (StopIteration, VideoError):
+            self.close()
+            raise
+        image, content = letterbox(picture.image, self.size)
+        frame = VideoFrame(image, content, picture.image, self._index, picture.time, picture.name)
+        self._index += 1
+        return frame
+
+    def close(self) -> None:
+        """Close the file; the iteration ends here."""
+        self._closed = True
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_size(self, picture: Picture) -> None:
+        height, width = picture.image.shape[:2]
+        if (height, width) != self.original_size:
+            before = f"{self.original_size[0]}x{self.original_size[1]}"
+            where = f"frame {self._index}" + (f" ({picture.name})" if picture.name else "")
+            raise VideoError(
+                f"{self.path}: {where} is {height}x{width} (height x width), the frames before it are {before}; "
+                "split the video there, or convert it to one size"
+            )
+
+
+def _open_source(path: Path) -> Source:
+    if path.is_dir():
+        return ImageFolder(path)
+    if not path.exists():
+        raise VideoError(f"{path}: no such file or folder; check the path")
+    if path.is_file() and path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty; give a video file or a folder of images")
+    return VideoFile(path)
+
+
+def _reason(source: Source) -> str:
+    return f" ({source.problem})" if source.problem else ""
