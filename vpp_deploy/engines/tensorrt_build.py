@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from vpp_deploy.engines.polygraphy_build import BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.build_contract import BuildReport, BuildRequest, FailureKind, Flavour
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
 from vpp_deploy.errors import BuildError, DependencyError, DeviceError, OutputError, UsageError, VppDeployError
 

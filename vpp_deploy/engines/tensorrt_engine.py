@@ -13,7 +13,7 @@ from vpp_deploy import ops
 from vpp_deploy.bundle.manifest import PHASES, Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import EngineStream
-from vpp_deploy.engines.polygraphy_build import BuildReport, Flavour
+from vpp_deploy.engines.build_contract import BuildReport, Flavour
 from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
 from vpp_deploy.errors import DependencyError, DeviceError

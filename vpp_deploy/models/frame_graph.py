@@ -126,7 +126,7 @@ class FrameGraph(nn.Module):
 
     def normalise(self, frame: Tensor, content_size: Tensor) -> Tensor:
         """uint8 `[H, W, 3]` to normalised float `[3, H, W]`, zero outside the content."""
-        image = (frame.permute(2, 0, 1).to(self.mean.dtype) - self.mean) / self.std
+        image = (frame.to(self.mean.dtype).permute(2, 0, 1) - self.mean) / self.std
         row = torch.arange(frame.shape[0], dtype=torch.int32, device=frame.device)[:, None]
         column = torch.arange(frame.shape[1], dtype=torch.int32, device=frame.device)[None]
         inside = (row < content_size[0]) & (column < content_size[1])
