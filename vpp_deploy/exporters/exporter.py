@@ -51,7 +51,7 @@ class RandomWeights:
 
 
 def export(
-    model: str,
+    model: str | DetectorConfig,
     *,
     out: Path | str,
     checkpoint: Path | str | None = None,
@@ -68,7 +68,8 @@ def export(
     """Export a model to a bundle: both graphs, their shared weights and the manifest.
 
     Args:
-        model: a name that `vpp-deploy models` lists.
+        model: a name that `vpp-deploy models` lists, or a configuration of your own (which then also says the keep
+            schedule and the data set).
         out: the bundle's folder; its parent exists.
         checkpoint: trained weights, `.pth` or `.safetensors`. Either this or `random_weights` is given.
         random_weights: weights without training, for trying out.
@@ -88,9 +89,11 @@ def export(
         ExportError: unknown model or data set, impossible size, or a graph that a backend could not run.
         OutputError: the bundle cannot be written.
     """
+    config = model if isinstance(model, DetectorConfig) else model_config(model, keep, dataset)
     if (checkpoint is None) == (random_weights is None):
-        raise UsageError(f"export {model}: give a checkpoint, or ask for random weights explicitly (one of the two)")
-    config = model_config(model, keep, dataset)
+        raise UsageError(
+            f"export {config.name}: give a checkpoint, or ask for random weights explicitly (one of the two)"
+        )
     tracker = TrackerSpec()
     options = GraphOptions(
         size, max_tracks, max_detections, tracker.new_score, tracker.track_score, selection_noise=selection_noise

@@ -25,7 +25,7 @@ _GAINS = (
     ("spm.conv", 1.4),
     ("backbone.up", 1.4),
 )
-_NO_OBJECT_BIAS = 4.5
+_NO_OBJECT_BIAS = 6.0
 
 
 @torch.no_grad()
