@@ -139,8 +139,9 @@ def test_deformable_attention(form, seed, batch, queries, heads, shapes, points)
     length, width, levels = sum(h * w for h, w in shapes), 4, len(shapes)
     inputs = {
         "value": rng.standard_normal((batch, length, heads, width)),
-        "locations": rng.uniform(-0.4, 1.4, (batch, queries, heads, levels, points, 2)),  # also outside the map
+        "offsets": rng.uniform(-9, 9, (batch, queries, levels, heads, points, 2)),  # also outside the map
         "weights": rng.random((batch, queries, heads, levels, points)),
+        "reference_points": rng.random((queries, 2)),
     }
     inputs = {name: array.astype(np.float32) for name, array in inputs.items()}
     got = run_node(
@@ -152,15 +153,15 @@ def test_deformable_attention(form, seed, batch, queries, heads, shapes, points)
     np.testing.assert_allclose(reference, naive_deformable_attention(**inputs, shapes=shapes), atol=2e-5)
 
 
-def naive_deformable_attention(value, locations, weights, shapes) -> np.ndarray:
+def naive_deformable_attention(value, offsets, weights, reference_points, shapes) -> np.ndarray:
     """Deformable DETR, equation 3, written as loops."""
-    batch, queries, heads, _, points, _ = locations.shape
+    batch, queries, _, heads, points, _ = offsets.shape
     out = np.zeros((batch, queries, heads, value.shape[-1]))
     starts = np.cumsum([0, *(h * w for h, w in shapes)])
     cells = itertools.product(range(batch), range(queries), range(heads), enumerate(shapes), range(points))
     for b, q, m, (level, (h, w)), p in cells:
         image = value[b, starts[level] : starts[level + 1], m].reshape(h, w, -1)
-        x, y = locations[b, q, m, level, p] * (w, h) - 0.5
+        y, x = reference_points[q] * (h, w) + offsets[b, q, level, m, p] - 0.5
         for row in (int(np.floor(y)), int(np.floor(y)) + 1):
             for column in (int(np.floor(x)), int(np.floor(x)) + 1):
                 if 0 <= row < h and 0 <= column < w:

@@ -82,29 +82,40 @@ class MultiScaleDeformableAttention(nn.Module):
         Args:
             query: `[B, Q, C]`.
             value: `[B, S, C]`, the maps one after the other, each row-major.
-            reference_points: `[Q, 2]` (x, y) in [0, 1], the same for all levels.
+            reference_points: `[Q, 2]` (y, x) in [0, 1], the same for all levels.
             level_shapes: (h, w) of each map.
 
         Returns:
             `[B, Q, C]`.
         """
-        shape = (self.heads, self.levels, self.points)
-        sizes = query.new_tensor([(w, h) for h, w in level_shapes])
-        offsets = self.sampling_offsets(query).unflatten(-1, (*shape, 2)) / sizes[:, None]
-        locations = reference_points[:, None, None, None] + offsets
-        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1).unflatten(-1, shape[1:])
+        weights = self.attention_weights(query).unflatten(-1, (self.heads, -1)).softmax(-1)
+        weights = weights.unflatten(-1, (self.levels, self.points))
         values = self.value_proj(value).unflatten(-1, (self.heads, -1))
-        attended: Tensor = self.output_proj(deformable_attention(values, locations, weights, level_shapes))
+        attended: Tensor = self.output_proj(
+            deformable_attention(values, self._offsets(query), weights, reference_points, level_shapes)
+        )
         return attended
+
+    def _offsets(self, query: Tensor) -> Tensor:
+        """`[B, Q, L, M, P, 2]` (y, x) in pixels.
+
+        The checkpoints' order is (head, level, point, (x, y)); reordering the weights' rows, which engine builders
+        fold, costs nothing, reordering the offsets themselves would.
+        """
+        shape = (self.heads, self.levels, self.points, 2)
+        weight = self.sampling_offsets.weight.unflatten(0, shape).transpose(0, 1).flip(3).flatten(0, 3)
+        bias = self.sampling_offsets.bias.unflatten(0, shape).transpose(0, 1).flip(3).flatten()
+        offsets: Tensor = F.linear(query, weight, bias).unflatten(-1, (self.levels, self.heads, self.points, 2))
+        return offsets
 
 
 def reference_grid(level_shapes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
-    """Centres of the pixels of all levels, normalised: `[S, 2]` (x, y) in (0, 1), dtype and device of `like`."""
+    """Centres of the pixels of all levels, normalised: `[S, 2]` (y, x) in (0, 1), dtype and device of `like`."""
     levels = []
     for h, w in level_shapes:
         y = (torch.arange(h, dtype=like.dtype, device=like.device) + 0.5) / h
         x = (torch.arange(w, dtype=like.dtype, device=like.device) + 0.5) / w
-        levels.append(torch.stack([x.repeat(h), y.repeat_interleave(w)], dim=-1))
+        levels.append(torch.stack([y.repeat_interleave(w), x.repeat(h)], dim=-1))
     return torch.cat(levels)
 
 

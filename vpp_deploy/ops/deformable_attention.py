@@ -17,14 +17,22 @@ LevelShapes = Sequence[tuple[int, int]]
 
 
 def deformable_attention(
-    value: torch.Tensor, locations: torch.Tensor, weights: torch.Tensor, level_shapes: LevelShapes
+    value: torch.Tensor,
+    offsets: torch.Tensor,
+    weights: torch.Tensor,
+    reference_points: torch.Tensor,
+    level_shapes: LevelShapes,
 ) -> torch.Tensor:
-    """Sum of bilinear samples; outside a map the value is zero, pixel centres are at (i + 0.5) / size.
+    """Sum of bilinear samples at reference point + offset; outside a map the value is zero.
+
+    Offsets are in pixels, level by level and (y, x), because then they are, up to a constant, what a deformable
+    convolution takes; and because no backend has to undo a normalisation.
 
     Args:
         value: `[B, S, M, D]`, M heads of D channels; S = sum of h·w over the levels, each level row-major.
-        locations: `[B, Q, M, L, P, 2]` (x, y), normalised: the map spans [0, 1].
+        offsets: `[B, Q, L, M, P, 2]` (y, x) in pixels of each level.
         weights: `[B, Q, M, L, P]`, softmax over L·P already taken.
+        reference_points: `[Q, 2]` (y, x) normalised: a map spans [0, 1], pixel centres are at (i + 0.5) / size.
         level_shapes: (h, w) of each of the L levels.
 
     Returns:
@@ -34,17 +42,18 @@ def deformable_attention(
     from torch.nn import functional as F
 
     batch, _, heads, width = value.shape
-    queries, points = locations.shape[1], locations.shape[4]
+    queries, points = offsets.shape[1], offsets.shape[4]
     if exporting():
         attributes = {"level_shapes": [size for shape in level_shapes for size in shape]}
-        shape = (batch, queries, heads * width)
-        return emit_symbol("DeformableAttention", (value, locations, weights), attributes, value.dtype, shape)
+        inputs = (value, offsets, weights, reference_points)
+        return emit_symbol("DeformableAttention", inputs, attributes, value.dtype, (batch, queries, heads * width))
     maps = torch.split(value, [h * w for h, w in level_shapes], dim=1)
     total = value.new_zeros(batch * heads, width, queries)
     for level, (h, w) in enumerate(level_shapes):
         image = maps[level].permute(0, 2, 3, 1).reshape(batch * heads, width, h, w)
-        place = locations[:, :, :, level].transpose(1, 2).reshape(batch * heads, queries, points, 2)
-        samples = F.grid_sample(image, 2 * place - 1, mode="bilinear", padding_mode="zeros", align_corners=False)
+        place = reference_points[:, None, None] + offsets[:, :, level] / offsets.new_tensor([h, w])
+        grid = (2 * place - 1).flip(-1).transpose(1, 2).reshape(batch * heads, queries, points, 2)
+        samples = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         share = weights[:, :, :, level].transpose(1, 2).reshape(batch * heads, 1, queries, points)
         total = total + (samples * share).sum(-1)
     return total.reshape(batch, heads * width, queries).transpose(1, 2)
@@ -74,12 +83,20 @@ _PORTABLE = """
     starts_float = Cast <to = 1> (starts)
     last_y = Sub (h_float, one_float)
     last_x = Sub (w_float, one_float)
-    x_norm = Gather <axis = -1> (locations, zero)
-    y_norm = Gather <axis = -1> (locations, one)
-    x_scaled = Mul (x_norm, w_float)
-    y_scaled = Mul (y_norm, h_float)
-    x = Sub (x_scaled, half)
-    y = Sub (y_scaled, half)
+    offsets_by_head = Transpose <perm = [0, 1, 3, 2, 4, 5]> (offsets)
+    offset_y = Gather <axis = -1> (offsets_by_head, zero)
+    offset_x = Gather <axis = -1> (offsets_by_head, one)
+    reference_y = Gather <axis = -1> (reference_points, zero)
+    reference_x = Gather <axis = -1> (reference_points, one)
+    query_shape = Constant <value_ints = [-1, 1, 1, 1]> ()
+    query_y = Reshape (reference_y, query_shape)
+    query_x = Reshape (reference_x, query_shape)
+    scaled_y = Mul (query_y, h_float)
+    scaled_x = Mul (query_x, w_float)
+    centre_y = Sub (scaled_y, half)
+    centre_x = Sub (scaled_x, half)
+    y = Add (offset_y, centre_y)
+    x = Add (offset_x, centre_x)
     x0 = Floor (x)
     y0 = Floor (y)
     fraction_x = Sub (x, x0)
@@ -160,19 +177,18 @@ def _query_plane(queries: int) -> tuple[int, int]:
 def _as_deform_conv(signature: NodeSignature) -> Body | None:
     """Batch 1, ONNX Runtime CPU: one depthwise `DeformConv` a level, whose kernel points are the sampling points.
 
-    The op samples at (output place · stride + kernel place + offset), so the offsets are the wanted places minus that
-    static base; heads are its offset groups and the attention weights its modulation mask. It shares the bilinear
-    coordinates between the channels of a head, which `GridSample` does not, and sums over the points itself.
+    The op samples at (output place · stride + kernel place + offset). So its offsets are ours plus a constant: the
+    reference point in pixels minus that static base. Heads are its offset groups and the attention weights its
+    modulation mask. It shares the bilinear coordinates between the channels of a head, which `GridSample` does not,
+    and sums over the points itself.
     """
-    (batch, _, heads, width), locations_shape, _ = signature.input_shapes
+    (batch, length, heads, width), offsets_shape, _, _ = signature.input_shapes
     if batch != 1:
         return None
-    queries, levels, points = locations_shape[1], locations_shape[3], locations_shape[4]
+    queries, levels, points = offsets_shape[1], offsets_shape[2], offsets_shape[4]
     sizes = list(signature.attributes["level_shapes"])
     shapes = list(zip(sizes[0::2], sizes[1::2], strict=True))
     channels, (rows, columns) = heads * width, _query_plane(queries)
-    # Offsets in DeformConv's order: [level, head, point, (y, x), query].
-    size_yx = np.array(shapes, np.float32).reshape(levels, 1, 1, 2, 1)
     base = np.empty((levels, 1, points, 2, queries), np.float32)
     lines = []
     for level, (h, w) in enumerate(shapes):
@@ -191,17 +207,17 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
                 (map{level}, ones, offset{level}, no_bias, mask{level})
         """)
     constants = {
-        "size_yx": size_yx,
+        "size_yx": np.array(shapes, np.float32).reshape(levels, 1, 1, 2, 1),
         "base": base + np.float32(0.5),
         "ones": np.ones((channels, 1, 1, points), np.float32),
         "no_bias": np.zeros(channels, np.float32),
-        "offset_shape": np.array([1, heads * points * 2, rows, columns]),
-        "mask_shape": np.array([1, heads * points, rows, columns]),
+        "value_shape": np.array([length, channels]),
         "areas": np.array([h * w for h, w in shapes]),
-        "value_shape": np.array([prod(signature.input_shapes[0][:2]), channels]),
-        "location_shape": np.array([queries, heads, levels, points, 2]),
+        "offset_rows_shape": np.array([queries, prod(offsets_shape[2:])]),
+        "offset_planes_shape": np.array([levels, heads, points, 2, queries]),
+        "offset_shape": np.array([1, heads * points * 2, rows, columns]),
         "weight_shape": np.array([queries, heads, levels, points]),
-        "swap": np.array([1, 0]),
+        "mask_shape": np.array([1, heads * points, rows, columns]),
         "out_shape": np.array([1, channels, queries]),
         **{f"map_shape{level}": np.array([1, channels, h, w]) for level, (h, w) in enumerate(shapes)},
     }
@@ -214,12 +230,14 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
         value_rows = Reshape (value, value_shape)
         value_planes = Transpose <perm = [1, 0]> (value_rows)
         {each("value")} = Split <axis = 1> (value_planes, areas)
-        places = Reshape (locations, location_shape)
-        places_yx = Gather <axis = 4> (places, swap)
-        places_planes = Transpose <perm = [2, 1, 3, 4, 0]> (places_yx)
-        places_pixels = Mul (places_planes, size_yx)
-        offsets = Sub (places_pixels, base)
-        {each("offset_level")} = Split <axis = 0, num_outputs = {levels}> (offsets)
+        reference_yx = Transpose <perm = [1, 0]> (reference_points)
+        reference_pixels = Mul (reference_yx, size_yx)
+        reference_offset = Sub (reference_pixels, base)
+        offset_rows = Reshape (offsets, offset_rows_shape)
+        offset_columns = Transpose <perm = [1, 0]> (offset_rows)
+        offset_planes = Reshape (offset_columns, offset_planes_shape)
+        places = Add (offset_planes, reference_offset)
+        {each("offset_level")} = Split <axis = 0, num_outputs = {levels}> (places)
         weights4 = Reshape (weights, weight_shape)
         weight_planes = Transpose <perm = [2, 1, 3, 0]> (weights4)
         {each("weight_level")} = Split <axis = 0, num_outputs = {levels}> (weight_planes)
@@ -234,7 +252,7 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
 
 DEFORMABLE_ATTENTION = OpDefinition(
     name="DeformableAttention",
-    inputs=("value", "locations", "weights"),
+    inputs=("value", "offsets", "weights", "reference_points"),
     output="attended",
     attributes=("level_shapes",),
     portable=Body(_PORTABLE),
