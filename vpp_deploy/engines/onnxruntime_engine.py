@@ -22,6 +22,8 @@ from vpp_deploy.frames import Size
 BACKEND = "onnxruntime"
 _PROVIDERS = ["CPUExecutionProvider"]
 _WEIGHTS_FILE = "weights.safetensors"
+_DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
+"""Slower than what it fuses: 2.7 ms instead of 0.9 ms on [5040, 256]; without it a step takes 4 % less time."""
 
 
 def build(bundle: Bundle) -> EngineRecord:
@@ -57,11 +59,15 @@ def _optimise(bundle: Bundle, phase: Phase, scratch: Path) -> onnx.ModelProto:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(scratch)
     try:
-        onnxruntime.InferenceSession(lowered.SerializeToString(), options, providers=_PROVIDERS)
+        _session(lowered.SerializeToString(), options)
     except Exception as error:  # onnxruntime raises its own types, without a common public base
         reason = str(error).partition("\n")[0]
         raise BuildError(f"ONNX Runtime {onnxruntime.__version__} cannot build the {phase} graph: {reason}") from error
     return onnx.load(scratch)
+
+
+def _session(model: bytes | Path, options: Any) -> Any:
+    return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS, disabled_optimizers=_DISABLED_OPTIMIZERS)
 
 
 def _session_options(threads: int | None, profile: Path | None = None) -> Any:
@@ -93,10 +99,9 @@ class OnnxRuntimeEngine:
         self._manifest = bundle.manifest
         folder = bundle.engine_folder(BACKEND)
         self._sessions: dict[Phase, Any] = {
-            phase: onnxruntime.InferenceSession(
+            phase: _session(
                 folder / f"{phase}.onnx",
                 _session_options(threads, profile and profile.with_name(f"{profile.name}-{phase}")),
-                providers=_PROVIDERS,
             )
             for phase in PHASES
         }

@@ -63,17 +63,16 @@ def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
     lowered.CopyFrom(model)
     strip_functions(lowered)
     shapes = _static_shapes(lowered)
-    functions: dict[str, onnx.FunctionProto] = {}
-    for node in vpp_nodes(lowered):
+    for number, node in enumerate(vpp_nodes(lowered)):
         signature = NodeSignature(_attributes(node), tuple(shapes[name] for name in node.input))
-        key = f"{node.op_type}{sorted(signature.attributes.items())}{signature.input_shapes}"
-        if key not in functions:
-            name = f"{node.op_type}_{len(functions)}"
-            functions[key] = OPS[node.op_type].lowered_function(backend, signature, name, _LOWERED_DOMAIN)
-        node.domain, node.op_type = _LOWERED_DOMAIN, functions[key].name
-        if not functions[key].attribute:  # specialised to them
+        function_name = f"{node.op_type}_{number}"
+        function = OPS[node.op_type].lowered_function(backend, signature, function_name, _LOWERED_DOMAIN)
+        for inner in function.node:
+            inner.name = f"{node.name}/{inner.op_type}"
+        lowered.functions.append(function)
+        node.domain, node.op_type = _LOWERED_DOMAIN, function_name
+        if not function.attribute:  # specialised to them
             del node.attribute[:]
-    lowered.functions.extend(functions.values())
     _import_domain(lowered, _LOWERED_DOMAIN, 1)
     return onnx.inliner.inline_local_functions(lowered)
 
