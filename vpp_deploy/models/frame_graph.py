@@ -130,7 +130,7 @@ class FrameGraph(nn.Module):
         row = torch.arange(frame.shape[0], dtype=torch.int32, device=frame.device)[:, None]
         column = torch.arange(frame.shape[1], dtype=torch.int32, device=frame.device)[None]
         inside = (row < content_size[0]) & (column < content_size[1])
-        return torch.where(inside, image, torch.zeros_like(image))
+        return torch.where(inside, image, 0.0)
 
     def _compact(self, output: DetectorOutput, track_valid: Tensor | None) -> FrameOutput:
         head = self.detector.panoptic_head

@@ -9,7 +9,7 @@ import torch
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engine import Array, HostStream
+from vpp_deploy.engine import Array, HostStream, StreamState
 from vpp_deploy.frames import Size
 from vpp_deploy.models.backbone import BackboneState
 from vpp_deploy.models.checkpoint import load_detector
@@ -55,6 +55,27 @@ class TorchEngine:
     def open_stream(self) -> HostStream:
         """A new stream with empty state; no weights are copied."""
         return HostStream(self._manifest, self._run_graph)
+
+    def selection_scores(self, inputs: Mapping[str, Array], state: StreamState) -> dict[str, Array]:
+        """How the selection points score the tokens of a frame, which the graphs do not put out.
+
+        Args:
+            inputs: the frame's inputs, as for `EngineStream.run`.
+            state: the stream's state before the frame.
+
+        Returns:
+            Scores `[N]` in [0, 1] of each selection point that is active, by name, in the order of the blocks.
+        """
+        feed = {name: torch.from_numpy(array) for name, array in inputs.items()}
+        noise = feed.get("selection_noise")
+        tensors = [torch.from_numpy(state.tensors[spec.name]) for spec in self._manifest.state if state.tensors]
+        with torch.inference_mode():
+            selections = self._graph.detector.backbone(
+                self._graph.normalise(feed["frame"], feed["content_size"]).unsqueeze(0),
+                BackboneState(*(tensor.unsqueeze(0) for tensor in tensors)) if tensors else None,
+                noise=None if noise is None else noise.unsqueeze(1),
+            ).selections
+        return {selection.name: selection.scores[0].numpy() for selection in selections}
 
     def _run_graph(self, phase: Phase, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}
