@@ -73,6 +73,8 @@ def _session(model: bytes | Path, options: Any) -> Any:
 def _session_options(threads: int | None, profile: Path | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: ours say what to do
+    # Workers that wait for the next run must not take the processors from what runs between two frames.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     if profile is not None:
         options.enable_profiling = True

@@ -1,0 +1,61 @@
+"""What counts as equal, by precision: the one table that parity is judged with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from vpp_deploy.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerances:
+    """The bar that an engine of one precision has to meet.
+
+    Attributes:
+        difference: largest absolute difference of logits, query features and state, teacher-forced, on frames in which
+            both sides kept the same tokens.
+        tie_margin: a token that only one side kept is a tie if its score is this close to the K-th best one.
+        overlap: least share of kept tokens that both sides keep, free-running, mean over the frames of each selection
+            point; in [0, 1].
+        track_agreement: least share of frames with the same tracks and labels, free-running; in [0, 1].
+        mask_iou: least mean intersection over union of the masks of the same track, free-running; in [0, 1].
+        ties_everywhere: whether ties are to be expected in every frame. If not, a check in which not one frame could
+            be compared tensor by tensor fails, for it proved nothing.
+    """
+
+    difference: float
+    tie_margin: float
+    overlap: float
+    track_agreement: float
+    mask_iou: float
+    ties_everywhere: bool = False
+
+
+TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
+    {
+        "float32": Tolerances(difference=1e-3, tie_margin=1e-5, overlap=0.999, track_agreement=1.0, mask_iou=0.99),
+        # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
+        "float16": Tolerances(
+            difference=0.1, tie_margin=1e-2, overlap=0.97, track_agreement=0.9, mask_iou=0.95, ties_everywhere=True
+        ),
+        "bfloat16": Tolerances(
+            difference=0.8, tie_margin=8e-2, overlap=0.9, track_agreement=0.8, mask_iou=0.9, ties_everywhere=True
+        ),
+    }
+)
+
+
+def tolerances_for(precision: str) -> Tolerances:
+    """The tolerances of a precision. Those of `float16` and `bfloat16` are provisional.
+
+    Raises:
+        UsageError: no tolerances for this precision.
+    """
+    if precision not in TOLERANCES:
+        raise UsageError(
+            f"no parity tolerances for precision {precision!r}; there are some for {', '.join(TOLERANCES)}"
+        )
+    return TOLERANCES[precision]
