@@ -73,6 +73,19 @@ class _Decoder(nn.Module):
         self.post_norm = nn.LayerNorm(config.width)
 
 
+class AttentionMask(nn.Module):
+    """What a query may attend to, from its mask prediction. A module, so that a hook can see and change its input."""
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """`[B, Q, h·w]` mask logits to an additive bias `[B, 1, Q, h·w]`.
+
+        A place is blocked where the mask probability is under 0.5; a row that is blocked everywhere is opened.
+        """
+        blocked = logits < 0
+        opened = ~blocked.all(dim=-1, keepdim=True)
+        return torch.where(blocked & opened, BLOCKED, 0.0).to(logits.dtype).unsqueeze(1)
+
+
 class Mask2FormerHead(nn.Module):
     """Pixel decoder, transformer decoder and prediction layers.
 
@@ -87,6 +100,7 @@ class Mask2FormerHead(nn.Module):
         self.config = config
         width = config.width
         self.pixel_decoder = PixelDecoder(inputs, config)
+        self.attention_mask = AttentionMask()
         self.transformer_decoder = _Decoder(config)
         self.query_embed = nn.Embedding(config.queries, width)
         self.query_feat = nn.Embedding(config.queries, width)
@@ -138,7 +152,7 @@ class Mask2FormerHead(nn.Module):
         queries = [query]
         for number, layer in enumerate(self.transformer_decoder.layers):
             level = number % ENCODER_LEVELS
-            cross_bias = self._attention_bias(self.mask_queries(query) @ level_features[level])
+            cross_bias = self.attention_mask(self.mask_queries(query) @ level_features[level])
             query = layer(query, embed, keys[level], values[level], cross_bias, self_bias)
             queries.append(query)
         return HeadOutput(pixels.mask_features, tuple(queries))
@@ -158,15 +172,6 @@ class Mask2FormerHead(nn.Module):
         size = (mask_features.shape[2], mask_features.shape[3])
         logits: Tensor = (self.mask_queries(queries) @ mask_features.flatten(2)).unflatten(2, size)
         return logits
-
-    def _attention_bias(self, logits: Tensor) -> Tensor:
-        """`[B, Q, h·w]` mask logits to an additive bias `[B, 1, Q, h·w]`.
-
-        A place is blocked where the mask probability is under 0.5; a row that is blocked everywhere is opened.
-        """
-        blocked = logits < 0
-        opened = ~blocked.all(dim=-1, keepdim=True)
-        return torch.where(blocked & opened, BLOCKED, 0.0).to(logits.dtype).unsqueeze(1)
 
     def _slot_bias(self, track_valid: Tensor, like: Tensor) -> Tensor:
         """`[B, T]` validity to an additive self-attention bias `[B, 1, 1, Q + T]`."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
@@ -76,6 +78,66 @@ class TorchEngine:
                 noise=None if noise is None else noise.unsqueeze(1),
             ).selections
         return {selection.name: selection.scores[0].numpy() for selection in selections}
+
+    def mask_decisions(
+        self, inputs: Mapping[str, Array], state: StreamState, margin: float
+    ) -> list[tuple[int, int, int, float]]:
+        """The decisions of the decoder's attention masks that rounding could turn.
+
+        Args:
+            inputs: the frame's inputs, as for `EngineStream.run`.
+            state: the stream's state before the frame.
+            margin: how close to 0 a mask logit must be.
+
+        Returns:
+            (layer, query, place on the layer's map, logit) of each, in the order of the layers.
+        """
+        found: list[tuple[int, int, int, float]] = []
+
+        def collect(layer: int, logits: Tensor) -> None:
+            queries, places = torch.nonzero(logits[0].abs() <= margin, as_tuple=True)
+            values = logits[0, queries, places]
+            found.extend(zip([layer] * len(queries), queries.tolist(), places.tolist(), values.tolist(), strict=True))
+
+        self._run_hooked(inputs, state, collect)
+        return found
+
+    def run_with_flipped_masks(
+        self, inputs: Mapping[str, Array], state: StreamState, flips: Sequence[tuple[int, int, int]]
+    ) -> dict[str, Array]:
+        """The outputs of a frame, state excluded, if some decisions of the attention masks went the other way.
+
+        Args:
+            inputs: the frame's inputs, as for `EngineStream.run`.
+            state: the stream's state before the frame.
+            flips: (layer, query, place on the layer's map) of each decision to turn.
+        """
+
+        def flip(layer: int, logits: Tensor) -> None:
+            for flipped, query, place in flips:
+                if flipped == layer:
+                    logits[0, query, place] = 1.0 if logits[0, query, place] < 0 else -1.0
+
+        return self._run_hooked(inputs, state, flip)
+
+    def _run_hooked(
+        self, inputs: Mapping[str, Array], state: StreamState, visit: Callable[[int, Tensor], None]
+    ) -> dict[str, Array]:
+        """Run a frame outside any stream; `visit` sees, and may change, the mask logits of each decoder layer."""
+        layers = count()
+
+        def hook(_: torch.nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+            logits = arguments[0].clone()
+            visit(next(layers), logits)
+            return (logits,)
+
+        handle = self._graph.detector.panoptic_head.attention_mask.register_forward_pre_hook(hook)
+        try:
+            stream = self.open_stream()
+            stream.restore(state)
+            return stream.run(inputs)
+        finally:
+            handle.remove()
 
     def _run_graph(self, phase: Phase, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}

@@ -9,6 +9,7 @@ import numpy as np
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.engine import Array
+from vpp_deploy.parity.attention import COMPARED, Explanation, MaskTie
 from vpp_deploy.parity.candidates import CandidateDifference, compare_candidates
 from vpp_deploy.parity.selection import SelectionDifference, compare_selections, position_fault
 from vpp_deploy.parity.tensors import Rows, TensorDifference, align_rows, compare_tensors
@@ -19,6 +20,8 @@ POSITIONS = "positions"
 """The state tensor with the token position of each row of the other ones; compared like a selection point."""
 Scores = Callable[[], Mapping[str, Array]]
 """Gives the reference's scores `[N]` of each selection point on the frame at hand."""
+Explain = Callable[[Rows], Explanation | None]
+"""Given the corresponding rows, gives mask ties that make the reference equal to the engine, and its outputs then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,15 @@ class FrameDifference:
         selections: kept tokens by selection point, in the order of the blocks, then the state's positions.
         candidates: which queries matter.
         faults: integer outputs of the engine that cannot be right, by name, and why.
+        mask_ties: decisions of the attention masks that the engine took the other way; the candidate outputs are then
+            compared with the reference's under those decisions (teacher-forced only).
     """
 
     tensors: Mapping[str, TensorDifference]
     selections: Mapping[str, SelectionDifference]
     candidates: CandidateDifference
     faults: Mapping[str, str]
+    mask_ties: tuple[MaskTie, ...] = ()
 
     @property
     def comparable(self) -> bool:
@@ -83,7 +89,12 @@ class FrameParity:
 
 
 def compare_frame(
-    manifest: Manifest, reference: Step, engine: Step, tolerances: Tolerances, scores: Scores = dict
+    manifest: Manifest,
+    reference: Step,
+    engine: Step,
+    tolerances: Tolerances,
+    scores: Scores = dict,
+    explain: Explain = lambda rows: None,
 ) -> FrameDifference:
     """Compare what two sides made of one frame.
 
@@ -93,6 +104,7 @@ def compare_frame(
         engine: the engine's side.
         tolerances: tie margin, and the difference that candidates may have.
         scores: called only if the kept tokens differ; without scores no difference is a tie.
+        explain: called only if the kept tokens are the same and a candidate output is out of tolerance.
     """
     candidates, rows = compare_candidates(
         manifest,
@@ -103,12 +115,17 @@ def compare_frame(
     )
     ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
     same = all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    tensors = _compare_outputs(reference.outputs, engine.outputs, rows)
+    mask_ties: tuple[MaskTie, ...] = ()
+    if same and any(tensors[name].maximum > tolerances.difference for name in COMPARED) and (found := explain(rows)):
+        mask_ties, turned = found
+        tensors = _compare_outputs(turned, engine.outputs, rows)
     return FrameDifference(
-        tensors=_compare_outputs(reference.outputs, engine.outputs, rows)
-        | _compare_state(reference.state, engine.state),
+        tensors=tensors | _compare_state(reference.state, engine.state),
         selections=compare_selections(ours, theirs, {} if same else scores(), tolerances.tie_margin),
         candidates=candidates,
         faults=_faults(manifest, theirs, engine.outputs["query_indices"]),
+        mask_ties=mask_ties,
     )
 
 

@@ -18,6 +18,7 @@ class Tolerances:
         difference: largest absolute difference of logits, query features and state, teacher-forced, on frames in which
             both sides kept the same tokens.
         tie_margin: a token that only one side kept is a tie if its score is this close to the K-th best one.
+        mask_margin: a decision of the decoder's attention masks may be a tie if its mask logit is this close to 0.
         overlap: least share of kept tokens that both sides keep, free-running, mean over the frames of each selection
             point; in [0, 1].
         track_agreement: least share of frames with the same tracks and labels, free-running; in [0, 1].
@@ -28,6 +29,7 @@ class Tolerances:
 
     difference: float
     tie_margin: float
+    mask_margin: float
     overlap: float
     track_agreement: float
     mask_iou: float
@@ -36,13 +38,27 @@ class Tolerances:
 
 TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
     {
-        "float32": Tolerances(difference=1e-3, tie_margin=1e-5, overlap=0.999, track_agreement=1.0, mask_iou=0.99),
+        "float32": Tolerances(
+            difference=1e-3, tie_margin=1e-5, mask_margin=1e-3, overlap=0.999, track_agreement=1.0, mask_iou=0.99
+        ),
         # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
         "float16": Tolerances(
-            difference=0.1, tie_margin=1e-2, overlap=0.97, track_agreement=0.9, mask_iou=0.95, ties_everywhere=True
+            difference=0.1,
+            tie_margin=1e-2,
+            mask_margin=0.1,
+            overlap=0.97,
+            track_agreement=0.9,
+            mask_iou=0.95,
+            ties_everywhere=True,
         ),
         "bfloat16": Tolerances(
-            difference=0.8, tie_margin=8e-2, overlap=0.9, track_agreement=0.8, mask_iou=0.9, ties_everywhere=True
+            difference=0.8,
+            tie_margin=8e-2,
+            mask_margin=0.8,
+            overlap=0.9,
+            track_agreement=0.8,
+            mask_iou=0.9,
+            ties_everywhere=True,
         ),
     }
 )
