@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,25 @@ from typing import BinaryIO
 def temporary_sibling(path: Path) -> Path:
     """A hidden, unused name in the folder of `path`, so that a rename to `path` stays on one file system."""
     return path.parent / f".{path.name}.{secrets.token_hex(6)}.partial"
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Give a complete folder its name. An older folder of that name is replaced as a whole; it stays if that fails.
+
+    Raises:
+        OSError: the folder cannot be renamed.
+    """
+    if not target.exists():
+        os.rename(source, target)
+        return
+    previous = temporary_sibling(target)
+    os.rename(target, previous)
+    try:
+        os.rename(source, target)
+    except BaseException:
+        os.rename(previous, target)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from vpp_deploy.bundle.atomic import temporary_sibling
+from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord, Manifest
 from vpp_deploy.bundle.reader import MANIFEST_FILE, Bundle
@@ -74,7 +74,7 @@ class BundleWriter:
         with self._output_errors():
             (self.folder / MANIFEST_FILE).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
             self._check_target()
-            self._move_into_place()
+            replace_folder(self.folder, self._destination)
         return Bundle(self.target, content)
 
     def _records(self) -> dict[str, FileRecord]:
@@ -93,19 +93,6 @@ class BundleWriter:
             raise OutputError(
                 f"{self.target} exists and is not a bundle, so it is not overwritten: choose another name"
             )
-
-    def _move_into_place(self) -> None:
-        if not self._destination.exists():
-            os.rename(self.folder, self._destination)
-            return
-        previous = temporary_sibling(self._destination)
-        os.rename(self._destination, previous)
-        try:
-            os.rename(self.folder, self._destination)
-        except BaseException:
-            os.rename(previous, self._destination)
-            raise
-        shutil.rmtree(previous, ignore_errors=True)
 
     @contextmanager
     def _output_errors(self) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vpp_deploy._version import __version__
-from vpp_deploy.bundle.atomic import temporary_sibling
+from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord
 from vpp_deploy.bundle.reader import Bundle
@@ -81,16 +80,13 @@ def engine_writer(bundle: Bundle, backend: str) -> Iterator[tuple[Path, Callable
         }
         complete = record.model_copy(update={"files": files})
         (folder / RECORD_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        os.rename(folder, target)
+        replace_folder(folder, target)
 
     try:
-        try:
-            folder.mkdir(parents=True)
-        except OSError as error:
-            raise OutputError(f"cannot write the engine {target}: {error.strerror or error}") from error
+        folder.mkdir(parents=True)
         yield folder, finish
+    except OSError as error:
+        raise OutputError(f"cannot write the engine {target}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
