@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vpp_deploy import ops
-from vpp_deploy.errors import ExportError
+from vpp_deploy.errors import ExportError, IncompatibleEngineError
 from vpp_deploy.ops.base import OPSET, VERSION
 
 FORMS = ["portable", "onnxruntime", "tensorrt"]
@@ -168,6 +168,13 @@ def naive_deformable_attention(value, offsets, weights, reference_points, shapes
                     share = (1 - abs(y - row)) * (1 - abs(x - column))
                     out[b, q, m] += weights[b, q, m, level, p] * share * image[row, column]
     return out.reshape(batch, queries, -1)
+
+
+def test_ops_of_another_version_are_refused() -> None:
+    graph = onnx.helper.make_graph([], "g", [], [])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(ops.DOMAIN, VERSION + 1)])
+    with pytest.raises(IncompatibleEngineError, match="export the bundle again"):
+        ops.lower(model, "onnxruntime")
 
 
 def test_unknown_vpp_op_is_refused():

@@ -8,7 +8,7 @@ from typing import Any
 import onnx
 import onnx.inliner
 
-from vpp_deploy.errors import ExportError
+from vpp_deploy.errors import ExportError, IncompatibleEngineError
 from vpp_deploy.ops.associate_tokens import ASSOCIATE_TOKENS
 from vpp_deploy.ops.base import DOMAIN, OPSET, VERSION, NodeSignature, OpDefinition, Shape
 from vpp_deploy.ops.deformable_attention import DEFORMABLE_ATTENTION
@@ -58,7 +58,17 @@ def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
 
     Returns:
         A model with standard ONNX ops only. Node names of inlined bodies start with the name of the node they replace.
+
+    Raises:
+        ExportError: an unknown op.
+        IncompatibleEngineError: the model was exported with another version of the ops.
     """
+    for entry in model.opset_import:
+        if entry.domain == DOMAIN and entry.version != VERSION:
+            raise IncompatibleEngineError(
+                f"the graph uses version {entry.version} of the {DOMAIN} ops, this vpp-deploy has version {VERSION}; "
+                "export the bundle again"
+            )
     lowered = onnx.ModelProto()
     lowered.CopyFrom(model)
     strip_functions(lowered)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cli.test_infer import decoded, json_lines
+from vpp_deploy.bundle import Bundle
+from vpp_deploy.demo import runner
+from vpp_deploy.errors import DependencyError, ExitCode
+
+
+@pytest.fixture
+def short_demo(micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A demo of a few frames that copies its bundle instead of exporting it, without TensorRT-RTX."""
+
+    def copy(model: str, *, out: Path, **options: Any) -> Bundle:
+        assert (model, options["overwrite"]) == (runner.MODEL, True)
+        shutil.rmtree(out, ignore_errors=True)
+        shutil.copytree(micro_bundle.path, out, ignore=shutil.ignore_patterns("engines"))
+        return Bundle.open(out)
+
+    def not_installed(flavour: str) -> str:
+        raise DependencyError("not installed")
+
+    monkeypatch.setattr(runner, "export", copy)
+    monkeypatch.setattr(runner, "installed_version", not_installed)
+    monkeypatch.setattr(runner, "CLIP_FRAMES", 3)
+    monkeypatch.setattr(runner, "CLIP_SIZE", (90, 160))
+    monkeypatch.setattr(runner, "PARITY_FRAMES", 2)
+
+
+@pytest.mark.usefixtures("short_demo")
+def test_the_demo_leaves_its_results_and_can_run_again(cli: Cli, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "demo"
+    for _ in range(2):
+        outcome = cli("demo", "-o", out)
+        assert outcome.code == 0
+        assert "random, untrained weights" in outcome.err
+    assert decoded(out / "tracked.mp4") == [(90, 160)] * 3
+    assert len(json_lines(out / "tracked.jsonl")) == 3
+    assert json.loads((out / "parity.json").read_text())["passed"] is True
+    assert (out / "micro.bundle" / "parity" / "onnxruntime.json").is_file()
+    assert all(str(out / name) in outcome.out for name in ("clip.mp4", "micro.bundle", "tracked.mp4", "parity.json"))
+    names = {"clip.mp4", "micro.bundle", "parity.json", "tracked.jsonl", "tracked.mp4"}
+    assert {path.name for path in out.iterdir()} == names
+
+
+def test_a_demo_folder_that_cannot_be_made(cli: Cli, clip: Path) -> None:
+    outcome = cli("demo", "-o", clip)
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert outcome.err.startswith(f"error: cannot make the folder {clip}")
+
+
+@pytest.mark.slow
+def test_the_whole_demo(cli: Cli, tmp_path: Path) -> None:
+    outcome = cli("demo", "-o", tmp_path)
+    assert outcome.code == 0
+    assert len(decoded(tmp_path / "tracked.mp4")) == runner.CLIP_FRAMES

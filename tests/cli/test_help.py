@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.cli.conftest import Cli
+from vpp_deploy import __version__
+from vpp_deploy.cli import build_engine, demo, doctor, export, infer, inspect, models, parity
+from vpp_deploy.cli.main import _COMMANDS, _FLOW, app
+from vpp_deploy.cli.options import ENGINES
+from vpp_deploy.engines import BACKENDS
+
+HELP_WIDTH = 78  # of the usual 80 columns, typer leaves one free on each side
+HEAVY = ("torch", "onnx", "onnxruntime", "av", "numpy", "PIL")
+
+
+def help_page(*words: str) -> str:
+    result = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERM": "dumb"})
+    assert result.exit_code == 0
+    return result.output
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_every_command_explains_itself_with_examples(command: str) -> None:
+    page = help_page(command)
+    assert f"Usage: vpp-deploy {command}" in page or f"{command} [OPTIONS]" in page
+    for example in _COMMANDS[command].EXAMPLES:
+        assert example.startswith(f"vpp-deploy {command}")
+        assert example in page  # hence on one line, ready to be pasted
+
+
+def test_the_first_page_shows_the_way_from_checkpoint_to_proof() -> None:
+    page = help_page()
+    positions = [page.index(line) for line in _FLOW]
+    assert positions == sorted(positions)
+    assert all(command in page for command in _COMMANDS)
+
+
+@pytest.mark.parametrize("module", [build_engine, demo, doctor, export, infer, inspect, models, parity])
+def test_every_command_is_registered(module: object) -> None:
+    assert module in _COMMANDS.values()
+
+
+def test_examples_fit_a_narrow_terminal() -> None:
+    lines = [*_FLOW, *(line for module in _COMMANDS.values() for line in module.EXAMPLES)]
+    assert max(map(len, lines)) <= HELP_WIDTH
+
+
+def test_the_engines_in_the_help_are_those_that_exist() -> None:
+    assert ENGINES == BACKENDS
+
+
+def test_help_states_defaults_and_units() -> None:
+    page = " ".join(help_page("export").replace("│", " ").split())
+    assert "Height x width of the input in pixels, multiples of 32. [default: 544x960]" in page
+    assert "[default: 0.55]" in page
+
+
+def test_version_and_bare_call(cli: Cli) -> None:
+    assert cli("--version").out == f"vpp-deploy {__version__}\n"
+    bare = cli()
+    assert bare.code == 0
+    assert "export" in bare.out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; from vpp_deploy.cli.main import main; "
+        "codes = [main([*command, '--help']) for command in ([], ['export'], ['infer'], ['parity'], ['demo'])]; "
+        f"sys.exit(any(codes) or ' '.join(set(sys.modules) & set({HEAVY})))"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (1, "\n")  # sys.exit("") prints an empty line: nothing was loaded
+
+
+def test_python_dash_m() -> None:
+    process = subprocess.run(
+        [sys.executable, "-m", "vpp_deploy", "--version"], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == f"vpp-deploy {__version__}\n"

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Cli
+from vpp_deploy import __version__
+from vpp_deploy.cli.environment import examine, installed_version, known_packages
+from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
+from vpp_deploy.models.datasets import DATASETS
+
+
+def test_models_lists_what_export_takes(cli: Cli) -> None:
+    outcome = cli("models")
+    assert all(name in outcome.out for name in (*MODELS, *KEEP_SCHEDULES, *DATASETS))
+    content = json.loads(cli("models", "--json").out)
+    assert list(content["models"]) == list(MODELS)
+    assert content["keep_schedules"]["0.55"] == {"mapping": 0.7, "selective": [0.56, 0.448, 0.358]}
+    assert content["datasets"]["shapes"] == list(DATASETS["shapes"])
+
+
+def test_doctor_json_describes_this_machine(cli: Cli) -> None:
+    outcome = cli("doctor", "--json")
+    content = json.loads(outcome.out)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert content["vpp_deploy"] == __version__
+    assert content["backends"]["onnxruntime"] == {"cannot_build": None, "cannot_run": None}
+    assert "CPUExecutionProvider" in content["providers"]
+    packages = {package["name"]: package for package in content["packages"]}
+    assert packages["numpy"]["version"] == installed_version("numpy")
+    assert packages["torch"]["extras"] == ["export"]
+    assert {"rtx", "tensorrt", "export"} == set(packages["polygraphy"]["extras"])
+    assert "pytest" not in packages
+
+
+def test_doctor_for_a_human(cli: Cli) -> None:
+    out = cli("doctor").out
+    assert "vpp-deploy[export]" in out
+    assert "H.264 encoder available" in out
+    assert "tensorrt-rtx" in out
+
+
+def test_both_onnx_runtimes_are_a_problem_with_a_remedy() -> None:
+    problems = examine(installed=lambda name: "1.20").problems
+    assert any("onnxruntime-gpu are both installed" in problem and "pip uninstall" in problem for problem in problems)
+
+
+def test_the_gpu_runtime_alone_is_no_problem() -> None:
+    assert examine(installed=lambda name: None if name == "onnxruntime" else "1.20").problems == ()
+
+
+def test_a_missing_core_package_is_a_problem() -> None:
+    problems = examine(installed=lambda name: None if name == "pydantic" else installed_version(name)).problems
+    assert any("always needed: pydantic" in problem for problem in problems)
+
+
+def test_what_is_missing_for_an_engine_is_named_with_its_extra() -> None:
+    backends = examine(installed=lambda name: None).backends
+    assert backends["tensorrt-rtx"].cannot_build == (
+        "tensorrt-rtx and polygraphy not installed: pip install vpp-deploy[rtx]"
+    )
+    assert "vpp-deploy[tensorrt]" in str(backends["tensorrt"].cannot_build)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "name", "needs", "extras"),
+    [
+        ("onnx>=1.17", "onnx", ">=1.17", ()),
+        ("torchvision; extra == 'export'", "torchvision", "", ("export",)),
+        ('tensorrt-rtx[cu13]>=1.3,<2 ; extra == "rtx"', "tensorrt-rtx", ">=1.3,<2", ("rtx",)),
+        ('tomli>=2; python_version < "3.11" and extra == "a-b"', "tomli", ">=2", ("a-b",)),
+        ('colorama; sys_platform == "win32"', "colorama", "", ()),
+    ],
+)
+def test_requirements_are_read_from_the_metadata(
+    requirement: str, name: str, needs: str, extras: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.requires", lambda distribution: [requirement])
+    (package,) = known_packages(lambda name: "1")
+    assert (package.name, package.needs, package.extras) == (name, needs, extras)
+
+
+FAKE_SMI = """#!/bin/sh
+echo "NVIDIA H200, 570.86.15, 143771 MiB, 9.0"
+"""
+
+
+def test_doctor_shows_the_gpu_that_nvidia_smi_finds(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia-smi").write_text(FAKE_SMI)
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert "NVIDIA H200, driver 570.86.15, 143771 MiB, compute capability 9.0" in cli("doctor").out
+
+
+def test_doctor_survives_a_broken_nvidia_smi(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 'no devices were found'\nexit 6\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli("doctor").code == 0

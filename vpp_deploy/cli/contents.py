@@ -1,0 +1,85 @@
+"""What lies in a bundle beside its graphs: engines and parity summaries."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import onnxruntime
+from pydantic import ValidationError
+
+from vpp_deploy.bundle import Bundle
+from vpp_deploy.cli.environment import cannot_run
+from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, read_record
+from vpp_deploy.engines.tensorrt_engine import installed_version
+from vpp_deploy.errors import BundleError, VppDeployError
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEngine:
+    """An engine in a bundle.
+
+    Attributes:
+        record: its fingerprint; None if that cannot be read.
+        problem: why it does not fit this bundle, these packages or this machine; None if it does.
+        note: why it cannot run here although it fits; None if it can.
+    """
+
+    record: EngineRecord | None
+    problem: str | None
+    note: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        record = self.record.model_dump(mode="json") if self.record else None
+        return {"fits": self.problem is None, "problem": self.problem, "note": self.note, "record": record}
+
+
+def stored_engines(bundle: Bundle) -> dict[str, StoredEngine]:
+    """The engines of a bundle by backend."""
+    return {
+        backend: StoredEngine(_record(bundle, backend), _problem(bundle, backend), cannot_run(backend))
+        for backend in BACKENDS
+        if bundle.engine_folder(backend).is_dir()
+    }
+
+
+def parity_summaries(bundle: Bundle) -> dict[str, Any]:
+    """The parity summaries of a bundle by backend.
+
+    Raises:
+        BundleError: one cannot be read.
+    """
+    summaries = {}
+    for backend in BACKENDS:
+        path = bundle.parity_summary_path(backend)
+        if path.is_file():
+            try:
+                summaries[backend] = json.loads(path.read_bytes())
+            except (OSError, ValueError) as error:
+                raise BundleError(
+                    f"{path} cannot be read ({error}); measure it again with: vpp-deploy parity {bundle.path}"
+                ) from error
+    return summaries
+
+
+def _record(bundle: Bundle, backend: str) -> EngineRecord | None:
+    try:
+        return EngineRecord.model_validate_json((bundle.engine_folder(backend) / RECORD_FILE).read_bytes())
+    except (OSError, ValidationError):  # `_problem` tells
+        return None
+
+
+def _problem(bundle: Bundle, backend: str) -> str | None:
+    try:
+        match backend:
+            case "tensorrt" | "tensorrt-rtx":
+                version = installed_version(backend)
+            case _:
+                version = onnxruntime.__version__
+        read_record(bundle, backend, version)
+    except VppDeployError as error:
+        return str(error)
+    return None

@@ -1,0 +1,67 @@
+"""From an exception to one line and an exit code."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vpp_deploy.errors import DependencyError, ExitCode, VppDeployError
+
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+
+_EXTRAS: Final[dict[str, str | None]] = {
+    "torch": "export",
+    "torchvision": "export",
+    "timm": "export",
+    "onnxscript": "export",
+    "polygraphy": "export",
+    "tensorrt_rtx": "rtx",
+    "tensorrt": "tensorrt",
+    "pycuda": "tensorrt",
+    "av": None,
+    "numpy": None,
+    "onnx": None,
+    "onnxruntime": None,
+    "PIL": None,
+    "pycocotools": None,
+    "pydantic": None,
+    "safetensors": None,
+}
+"""The extra of vpp-deploy that installs an importable package; None for those that it always needs."""
+
+
+def describe(error: Exception) -> tuple[str, str, int]:
+    """What to tell about an error.
+
+    Returns:
+        A label, a message, and the exit code.
+    """
+    if isinstance(error, ImportError):
+        error = dependency_error(error) or error
+    if isinstance(error, VppDeployError):
+        return "error", str(error), error.exit_code
+    # The parser's own errors. Their base class has another home in every version of typer, so they are told by shape.
+    if callable(format_message := getattr(error, "format_message", None)):
+        return "error", _usage(error, format_message()), ExitCode.USAGE
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return "internal error", f"{reason} (run again with --debug for the traceback)", ExitCode.INTERNAL
+
+
+def dependency_error(error: ImportError) -> DependencyError | None:
+    """The error for a package of `vpp-deploy` that is missing or does not load; None if it is not about one."""
+    package = (error.name or "").partition(".")[0]
+    if package not in _EXTRAS:
+        return None
+    extra = _EXTRAS[package]
+    command = f"pip install vpp-deploy[{extra}]" if extra else "pip install --force-reinstall vpp-deploy"
+    if isinstance(error, ModuleNotFoundError) and error.name == package:
+        return DependencyError(f"{package} is not installed, and this command needs it; install it with: {command}")
+    return DependencyError(f"{package} is installed but does not load ({error}); reinstall it with: {command}")
+
+
+def _usage(error: Exception, message: str) -> str:
+    """A parser's message as a clause, with the command that explains more."""
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "vpp-deploy"
+    text = message[:1].lower() + message[1:].rstrip(".")
+    return f"{text} (see {command} --help)"

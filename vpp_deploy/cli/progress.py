@@ -1,0 +1,37 @@
+"""A progress bar over the frames of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from vpp_deploy.cli import console
+
+FrameProgress = Callable[[int, int | None], None]
+
+
+@contextmanager
+def frame_bar() -> Iterator[FrameProgress]:
+    """A bar with frames per second and time left, on standard error if that is a terminal; nothing elsewhere.
+
+    Yields:
+        A function to call with the number of frames done and, where it is known, the number to come in all.
+    """
+    err = console.stderr()
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("frames  {task.fields[rate]} fps  ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None, rate="–")
+
+        def update(done: int, expected: int | None) -> None:
+            elapsed = bar.tasks[0].elapsed
+            total = None if expected is None else max(expected, done)
+            bar.update(task, completed=done, total=total, rate=f"{done / elapsed:.1f}" if elapsed else "–")
+
+        yield update

@@ -1,0 +1,121 @@
+"""The whole way on a synthetic clip, without a checkpoint: export, build, infer, parity."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+from vpp_deploy.bundle import Bundle
+from vpp_deploy.bundle.atomic import atomic_file
+from vpp_deploy.demo.clip import write_synthetic_clip
+from vpp_deploy.engine import Engine
+from vpp_deploy.engines import build_engine
+from vpp_deploy.engines.tensorrt_engine import installed_version
+from vpp_deploy.errors import DependencyError, OutputError
+from vpp_deploy.exporters import RandomWeights, export
+from vpp_deploy.frames import Size
+from vpp_deploy.inference import Outputs, VideoSummary, run_video
+from vpp_deploy.parity import check_parity, store
+from vpp_deploy.session import VideoSession
+
+MODEL: Final = "vpp-micro"
+FRAME_SIZE: Final[Size] = (192, 320)
+CLIP_SIZE: Final[Size] = (360, 640)
+CLIP_FRAMES: Final = 48
+PARITY_FRAMES: Final = 8
+COMPUTE_CAPABILITY: Final = "8.9"
+
+Report = Callable[[str], None]
+"""Called with a line when a step begins or has something to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """Where everything lies.
+
+    Attributes:
+        clip: the synthetic video.
+        bundle: the exported model, with its engines.
+        engines: backends that were built.
+        tracked: the clip with the overlay.
+        json_lines: the results, one line per frame.
+        parity_report: the parity check, JSON.
+        summary: how the inference went.
+        seconds: wall time of the demo.
+    """
+
+    clip: Path
+    bundle: Bundle
+    engines: tuple[str, ...]
+    tracked: Path
+    json_lines: Path
+    parity_report: Path
+    summary: VideoSummary
+    seconds: float
+
+
+def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResult:
+    """Make a clip and a bundle with random weights, build its engines, run one, and check its parity.
+
+    Args:
+        out: folder for the results; it is made if needed, and results of an earlier demo are replaced.
+        report: see `Report`.
+
+    Raises:
+        OutputError: the folder cannot be written to.
+        ParityError: the engine does not compute what PyTorch computes; the report is written nevertheless.
+        VppDeployError: whatever else a step raises.
+    """
+    begin = perf_counter()
+    folder = _make_folder(Path(out))
+    clip, tracked, json_lines = folder / "clip.mp4", folder / "tracked.mp4", folder / "tracked.jsonl"
+
+    report(f"making a clip of {CLIP_FRAMES} frames")
+    write_synthetic_clip(clip, frames=CLIP_FRAMES, size=CLIP_SIZE)
+    report(f"exporting {MODEL} with random weights")
+    bundle = export(MODEL, out=folder / "micro.bundle", random_weights=RandomWeights(), size=FRAME_SIZE, overwrite=True)
+    engine, engines = _build(bundle, report)
+    report(f"running {CLIP_FRAMES} frames on ONNX Runtime")
+    summary = run_video(VideoSession(engine), clip, Outputs(video=tracked, json_lines=json_lines))
+    report(f"checking parity with PyTorch on {PARITY_FRAMES} frames")
+    parity_report = _check_parity(bundle, engine, clip, folder / "parity.json")
+    return DemoResult(
+        clip, bundle, engines, tracked, json_lines, parity_report, summary, seconds=perf_counter() - begin
+    )
+
+
+def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> Path:
+    parity = check_parity(bundle, engine, clip, frames=PARITY_FRAMES)
+    store(bundle, parity)
+    try:
+        with atomic_file(target) as file:
+            file.write((json.dumps(parity.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"cannot write the parity report {target}: {error.strerror}") from error
+    parity.raise_for_failure()
+    return target
+
+
+def _make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from error
+    return folder
+
+
+def _build(bundle: Bundle, report: Report) -> tuple[Engine, tuple[str, ...]]:
+    """The ONNX Runtime engine, and the backends that were built: TensorRT-RTX too, where it is installed."""
+    report("building the ONNX Runtime engine")
+    engine = build_engine(bundle, "onnxruntime")
+    try:
+        installed_version("tensorrt-rtx")
+    except DependencyError:
+        return engine, ("onnxruntime",)
+    report(f"building the TensorRT-RTX engine for compute capability {COMPUTE_CAPABILITY}, without a GPU")
+    build_engine(bundle, "tensorrt-rtx", compute_capabilities=[COMPUTE_CAPABILITY])
+    return engine, ("onnxruntime", "tensorrt-rtx")
