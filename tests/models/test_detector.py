@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -61,7 +62,7 @@ def test_kept_sets_are_nested() -> None:
         second = model(images(1, seed=1), first.state)
     kept = [set(selection.positions[0].tolist()) for selection in second.backbone.selections]
     assert len(kept) == 4
-    assert all(later <= earlier for earlier, later in zip(kept, kept[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(kept))
 
 
 def test_the_state_is_a_pure_argument() -> None:
