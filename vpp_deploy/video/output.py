@@ -4,9 +4,35 @@ from __future__ import annotations
 
 import os
 import uuid
+from abc import ABC, abstractmethod
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from vpp_deploy.errors import OutputError
+
+
+class OutputWriter(ABC):
+    """Something that writes one output file in a `with` block: finished if the block ends well, else discarded."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Give up after an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.discard()
 
 
 class OutputFile:

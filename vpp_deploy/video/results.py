@@ -6,8 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from vpp_deploy.errors import OutputError
 from vpp_deploy.results import FrameResult
-from vpp_deploy.video.output import OutputFile
+from vpp_deploy.video.output import OutputFile, OutputWriter
 
 Rle = dict[str, Any]
 """COCO's compressed run-length encoding: `{"size": [height, width], "counts": str}`."""
@@ -27,7 +26,7 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Rle:
     return {"size": [int(length) for length in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-class JsonLinesWriter:
+class JsonLinesWriter(OutputWriter):
     """One JSON object per frame and line.
 
     The file appears under its name when the `with` block ends well. After an exception the complete lines so far are
@@ -70,7 +69,7 @@ class JsonLinesWriter:
         self._file.close()
         self._output.commit()
 
-    def abort(self) -> None:
+    def discard(self) -> None:
         """Give up: keep complete lines as `<name>.partial`."""
         with suppress(OSError):  # Unwritten bytes of a broken line: they are cut off below anyway.
             self._file.close()
@@ -80,19 +79,8 @@ class JsonLinesWriter:
         else:
             self._output.discard()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.abort()
-
-
-class YouTubeVisWriter:
+class YouTubeVisWriter(OutputWriter):
     """A YouTube-VIS submission: one entry per track and video, over any number of videos.
 
     An entry holds `video_id`, `category_id` (1-based), `score` and `segmentations` (RLE or null for each frame). Its
@@ -142,16 +130,9 @@ class YouTubeVisWriter:
             raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
         self._output.commit()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self._output.discard()
+    def discard(self) -> None:
+        """Give up: leave nothing behind."""
+        self._output.discard()
 
     def _end_video(self) -> None:
         self._entries += [track.entry(self._video_id, self._frames) for track in self._tracks.values()]

@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 import av
 import numpy as np
@@ -16,7 +15,7 @@ from av.video.reformatter import Colorspace
 
 from vpp_deploy.errors import DependencyError, OutputError, VideoError
 from vpp_deploy.frames import Size
-from vpp_deploy.video.output import OutputFile
+from vpp_deploy.video.output import OutputFile, OutputWriter
 
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4"}
 DEFAULT_FRAME_RATE = Fraction(25)
@@ -27,7 +26,7 @@ _CODEC_OPTIONS = {"crf": "18", "preset": "veryfast"}
 _BT709 = 1
 
 
-class VideoWriter:
+class VideoWriter(OutputWriter):
     """Encodes frames to H.264 (yuv420p, BT.709); odd sizes grow to even ones by repeating the last row or column.
 
     The file appears under its name when the `with` block ends well; after an exception nothing is left. Times are
@@ -131,17 +130,6 @@ class VideoWriter:
         with suppress(av.FFmpegError):  # The trailer of a file that is about to go.
             self._container.close()
         self._output.discard()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None:
-            self.close()
-        else:
-            self.discard()
 
     def _next_pts(self, time: Fraction | None) -> int:
         if time is None:
