@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -73,8 +75,8 @@ def test_every_pixel_is_pruned_exactly_if_the_patch_of_its_centre_is(
     pruned, _ = pruned_pixels(frame, make_result(make_instances([], original), kept={"point": kept}, grid=grid))
     for y in range(original[0]):
         for x in range(original[1]):
-            row = int((y + 0.5) * frame.content_size[0] / original[0] / 16)
-            column = int((x + 0.5) * frame.content_size[1] / original[1] / 16)
+            row = int(Fraction(2 * y + 1, 2) * frame.content_size[0] / original[0] / 16)
+            column = int(Fraction(2 * x + 1, 2) * frame.content_size[1] / original[1] / 16)
             assert pruned[y, x] == (row * grid[1] + column not in kept)
 
 

@@ -130,8 +130,9 @@ def draw_header(canvas: Image.Image, keep_ratios: Mapping[str, float]) -> int:
 
 def _token_index(original: int, content: int, padded: int, tokens: int) -> npt.NDArray[np.intp]:
     """For each source pixel along one axis: the token whose patch holds its centre."""
-    position = (np.arange(original) + 0.5) * (content / original) * (tokens / padded)
-    return np.minimum(position.astype(np.intp), tokens - 1)
+    patch = padded // tokens
+    position = (2 * np.arange(original) + 1) * content // (2 * original * patch)  # exact at the edges of patches
+    return np.minimum(position, tokens - 1)
 
 
 def _patch_starts(index: npt.NDArray[np.intp]) -> Mask:
