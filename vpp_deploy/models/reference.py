@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import count
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import count, repeat
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Array, HostStream, StreamState
 from vpp_deploy.frames import Size
+from vpp_deploy.models.adapter import Interaction
 from vpp_deploy.models.backbone import BackboneState
 from vpp_deploy.models.checkpoint import load_detector
 from vpp_deploy.models.config import DetectorConfig
 from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
+from vpp_deploy.ops.associate_tokens import token_similarity
+
+
+class Rerun(NamedTuple):
+    """A frame run once more, and the decisions in it that rounding could turn.
+
+    Attributes:
+        outputs: the graph's outputs, state excluded.
+        state: state tensors after the frame, by name.
+        close_matches: (token, runner-up row, gap to the best match) of tokens with two nearly equal matches.
+        close_masks: (layer, query, place, mask logit) of attention mask decisions with a logit near 0.
+    """
+
+    outputs: dict[str, Array]
+    state: Mapping[str, Array]
+    close_matches: list[tuple[int, int, float]]
+    close_masks: list[tuple[int, int, int, float]]
 
 
 class TorchEngine:
@@ -79,65 +98,58 @@ class TorchEngine:
             ).selections
         return {selection.name: selection.scores[0].numpy() for selection in selections}
 
-    def mask_decisions(
-        self, inputs: Mapping[str, Array], state: StreamState, margin: float
-    ) -> list[tuple[int, int, int, float]]:
-        """The decisions of the decoder's attention masks that rounding could turn.
+    def rerun(
+        self,
+        inputs: Mapping[str, Array],
+        state: StreamState,
+        *,
+        matches: Mapping[int, int],
+        masks: Collection[tuple[int, int, int]],
+        match_margin: float,
+        mask_margin: float,
+    ) -> Rerun:
+        """A frame once more, outside any stream, with some of its yes-or-no decisions turned.
 
         Args:
             inputs: the frame's inputs, as for `EngineStream.run`.
             state: the stream's state before the frame.
-            margin: how close to 0 a mask logit must be.
-
-        Returns:
-            (layer, query, place on the layer's map, logit) of each, in the order of the layers.
+            matches: for some current tokens, the row of the previous frame that they shall match.
+            masks: (layer, query, place on the layer's map) of attention mask decisions to turn.
+            match_margin: how far a token's second-best match may be behind, relative to the best one, to be reported.
+            mask_margin: how close to 0 a mask logit must be for its decision to be reported.
         """
-        found: list[tuple[int, int, int, float]] = []
-
-        def collect(layer: int, logits: Tensor) -> None:
-            queries, places = torch.nonzero(logits[0].abs() <= margin, as_tuple=True)
-            values = logits[0, queries, places]
-            found.extend(zip([layer] * len(queries), queries.tolist(), places.tolist(), values.tolist(), strict=True))
-
-        self._run_hooked(inputs, state, collect)
-        return found
-
-    def run_with_flipped_masks(
-        self, inputs: Mapping[str, Array], state: StreamState, flips: Sequence[tuple[int, int, int]]
-    ) -> dict[str, Array]:
-        """The outputs of a frame, state excluded, if some decisions of the attention masks went the other way.
-
-        Args:
-            inputs: the frame's inputs, as for `EngineStream.run`.
-            state: the stream's state before the frame.
-            flips: (layer, query, place on the layer's map) of each decision to turn.
-        """
-
-        def flip(layer: int, logits: Tensor) -> None:
-            for flipped, query, place in flips:
-                if flipped == layer:
-                    logits[0, query, place] = 1.0 if logits[0, query, place] < 0 else -1.0
-
-        return self._run_hooked(inputs, state, flip)
-
-    def _run_hooked(
-        self, inputs: Mapping[str, Array], state: StreamState, visit: Callable[[int, Tensor], None]
-    ) -> dict[str, Array]:
-        """Run a frame outside any stream; `visit` sees, and may change, the mask logits of each decoder layer."""
+        detector = self._graph.detector
+        close_matches: list[tuple[int, int, float]] = []
+        close_masks: list[tuple[int, int, int, float]] = []
         layers = count()
 
-        def hook(_: torch.nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
-            logits = arguments[0].clone()
-            visit(next(layers), logits)
+        def match(_: nn.Module, arguments: tuple[Any, ...], source: Tensor) -> Tensor:
+            tokens, reference, positions, grid = arguments
+            close_matches.extend(_close_matches(tokens, reference, positions, grid, match_margin))
+            turned = source.clone()
+            for token, row in matches.items():
+                turned[0, token] = row
+            return turned
+
+        def mask(_: nn.Module, arguments: tuple[Tensor]) -> tuple[Tensor]:
+            layer, logits = next(layers), arguments[0].clone()
+            queries, places = torch.nonzero(logits[0].abs() <= mask_margin, as_tuple=True)
+            values = logits[0, queries, places].tolist()
+            close_masks.extend(zip(repeat(layer), queries.tolist(), places.tolist(), values, strict=False))
+            for turned_layer, query, place in masks:
+                if turned_layer == layer:
+                    logits[0, query, place] = 1.0 if logits[0, query, place] < 0 else -1.0
             return (logits,)
 
-        handle = self._graph.detector.panoptic_head.attention_mask.register_forward_pre_hook(hook)
-        try:
-            stream = self.open_stream()
-            stream.restore(state)
-            return stream.run(inputs)
-        finally:
-            handle.remove()
+        stream = self.open_stream()
+        stream.restore(state)
+        with ExitStack() as hooks:
+            hooks.callback(detector.panoptic_head.attention_mask.register_forward_pre_hook(mask).remove)
+            if not detector.config.keep.is_dense:
+                association = cast("Interaction", detector.backbone.interactions[0]).matching_module.association
+                hooks.callback(association.register_forward_hook(match).remove)
+            outputs = stream.run(inputs)
+        return Rerun(outputs, stream.snapshot().tensors, close_matches, close_masks)
 
     def _run_graph(self, phase: Phase, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}
@@ -149,6 +161,20 @@ class TorchEngine:
         if output.state is not None:
             values |= dict(zip((spec.output for spec in self._manifest.state), output.state, strict=True))
         return [values[name].numpy() for name in names]
+
+
+def _close_matches(
+    tokens: Tensor, reference: Tensor, positions: Tensor, grid: tuple[int, int], margin: float
+) -> Iterator[tuple[int, int, float]]:
+    similarity = token_similarity(tokens, reference, positions, grid)[0]
+    if similarity.shape[1] < 2:
+        return
+    best, rows = similarity.topk(2, dim=-1)
+    gaps = best[:, 0] - best[:, 1]
+    for token in torch.nonzero(gaps <= margin * best[:, 0].abs())[:, 0].tolist():
+        chosen = similarity[token].argmax()  # of two equal ones, topk may name either first
+        runner_up = rows[token, 1] if rows[token, 0] == chosen else rows[token, 0]
+        yield token, int(runner_up), float(gaps[token])
 
 
 def _options(manifest: Manifest) -> GraphOptions:

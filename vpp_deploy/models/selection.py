@@ -39,6 +39,14 @@ class SelectiveModule(nn.Module):
         return _keep_probability(self.mlp(self.norm(tokens)), noise)
 
 
+class TokenAssociation(nn.Module):
+    """Which previous token each current token matches. A module, so that a hook can see and change the answer."""
+
+    def forward(self, tokens: Tensor, reference: Tensor, positions: Tensor, grid: tuple[int, int]) -> Tensor:
+        """`[B, N]` int32 rows of `reference`; arguments as in `MappingSelectiveModule`."""
+        return associate_tokens(tokens, reference, positions, grid)
+
+
 class MappingSelectiveModule(nn.Module):
     """Scores the tokens of a frame by the previous frame's deep features (Map-SM), before block 1.
 
@@ -55,6 +63,7 @@ class MappingSelectiveModule(nn.Module):
         self.norm_input = nn.LayerNorm(width)
         self.selector = Mlp(width, hidden, 2)
         self.norm_selector = nn.LayerNorm(width, eps=1e-5)
+        self.association = TokenAssociation()
 
     def forward(
         self,
@@ -78,7 +87,7 @@ class MappingSelectiveModule(nn.Module):
         Returns:
             scores `[B, N]` in [0, 1], and source `[B, N]` int32, the row of the previous frame that each token matched.
         """
-        source = associate_tokens(tokens, reference, positions, grid)
+        source = self.association(tokens, reference, positions, grid)
         mapped = gather_tokens(deep, source)
         log_probability = self.selector(self.norm_selector(mapped)).log_softmax(-1)
         image = log_probability.transpose(1, 2).unflatten(-1, grid)

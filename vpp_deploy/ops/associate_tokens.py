@@ -32,18 +32,28 @@ def associate_tokens(
     """
     import torch
 
-    rows, columns = grid
     if exporting():
+        rows, columns = grid
         attributes = {"rows": rows, "columns": columns}
         inputs = (queries, keys, key_positions)
         return emit_symbol("AssociateTokens", inputs, attributes, torch.int32, queries.shape[:2])
+    similarity = token_similarity(queries, keys, key_positions, grid)
+    return similarity.argmax(dim=-1).to(torch.int32)  # torch documents: the first of several maxima
+
+
+def token_similarity(
+    queries: torch.Tensor, keys: torch.Tensor, key_positions: torch.Tensor, grid: tuple[int, int]
+) -> torch.Tensor:
+    """`Phi` between all queries and keys, `[B, N, K]`; arguments as in `associate_tokens`."""
+    import torch
+
+    rows, columns = grid
     x = torch.linspace(0, 1, columns, device=queries.device).repeat(rows)
     y = torch.linspace(0, 1, rows, device=queries.device).repeat_interleave(columns)
     positions = key_positions.long()
     distance = (x[:, None] - x[positions][:, None, :]).abs() + (y[:, None] - y[positions][:, None, :]).abs()
     bias = torch.log10(10.0 * (2.0 - distance) / 2.0 + 1e-6)
-    similarity = queries @ keys.transpose(1, 2) + bias.to(queries.dtype)
-    return similarity.argmax(dim=-1).to(torch.int32)  # torch documents: the first of several maxima
+    return queries @ keys.transpose(1, 2) + bias.to(queries.dtype)
 
 
 def positional_bias(rows: int, columns: int) -> npt.NDArray[np.float32]:

@@ -21,10 +21,9 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Array, Engine, StreamState
 from vpp_deploy.errors import DependencyError, UsageError
 from vpp_deploy.frames import VideoFrame
-from vpp_deploy.parity.attention import DecidesMasks, Explanation, explain_by_mask_ties
+from vpp_deploy.parity.decisions import Explainer, Reruns
 from vpp_deploy.parity.frame import FrameParity, Step, compare_frame
 from vpp_deploy.parity.report import ParityReport
-from vpp_deploy.parity.tensors import Rows
 from vpp_deploy.parity.tolerances import Tolerances, tolerances_for
 from vpp_deploy.parity.tracks import compare_tracks
 from vpp_deploy.results import FrameResult
@@ -154,7 +153,7 @@ class _Comparison:
                 teacher_forced=compare(
                     forced,
                     scores=lambda: self._scores(truth.step.inputs, before),
-                    explain=partial(self._explain, truth.step, forced, before),
+                    explainer=self._explainer(truth.step.inputs, before),
                 ),
                 free_running=compare(free.step),
                 tracks=compare_tracks(truth.result.instances, free.result.instances),
@@ -172,18 +171,10 @@ class _Comparison:
             return self._reference.selection_scores(inputs, before)
         return {}
 
-    def _explain(self, truth: Step, forced: Step, before: StreamState, rows: Rows) -> Explanation | None:
-        reference, tolerances = self._reference, self._tolerances
-        if not isinstance(reference, DecidesMasks):
+    def _explainer(self, inputs: Mapping[str, Array], before: StreamState) -> Explainer | None:
+        if not isinstance(self._reference, Reruns):
             return None
-        return explain_by_mask_ties(
-            reference.mask_decisions(truth.inputs, before, tolerances.mask_margin),
-            partial(reference.run_with_flipped_masks, truth.inputs, before),
-            truth.outputs,
-            forced.outputs,
-            rows,
-            tolerances.difference,
-        )
+        return Explainer(self._reference, inputs, before, self._tolerances.match_margin, self._tolerances.mask_margin)
 
 
 def _take_turn(session: VideoSession, frame: VideoFrame) -> _Turn:

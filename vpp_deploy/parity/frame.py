@@ -9,8 +9,8 @@ import numpy as np
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.engine import Array
-from vpp_deploy.parity.attention import COMPARED, Explanation, MaskTie
 from vpp_deploy.parity.candidates import CandidateDifference, compare_candidates
+from vpp_deploy.parity.decisions import COMPARED, Explainer, MaskTie, MatchTie
 from vpp_deploy.parity.selection import SelectionDifference, compare_selections, position_fault
 from vpp_deploy.parity.tensors import Rows, TensorDifference, align_rows, compare_tensors
 from vpp_deploy.parity.tolerances import Tolerances
@@ -20,8 +20,6 @@ POSITIONS = "positions"
 """The state tensor with the token position of each row of the other ones; compared like a selection point."""
 Scores = Callable[[], Mapping[str, Array]]
 """Gives the reference's scores `[N]` of each selection point on the frame at hand."""
-Explain = Callable[[Rows], Explanation | None]
-"""Given the corresponding rows, gives mask ties that make the reference equal to the engine, and its outputs then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,9 @@ class FrameDifference:
         selections: kept tokens by selection point, in the order of the blocks, then the state's positions.
         candidates: which queries matter.
         faults: integer outputs of the engine that cannot be right, by name, and why.
-        mask_ties: decisions of the attention masks that the engine took the other way; the candidate outputs are then
+        match_ties: tokens that the engine matched with the runner-up. Everything is then compared with the reference
+            under those decisions (teacher-forced only).
+        mask_ties: decisions of the attention masks that the engine took the other way. The candidate outputs are then
             compared with the reference's under those decisions (teacher-forced only).
     """
 
@@ -57,6 +57,7 @@ class FrameDifference:
     selections: Mapping[str, SelectionDifference]
     candidates: CandidateDifference
     faults: Mapping[str, str]
+    match_ties: tuple[MatchTie, ...] = ()
     mask_ties: tuple[MaskTie, ...] = ()
 
     @property
@@ -94,7 +95,7 @@ def compare_frame(
     engine: Step,
     tolerances: Tolerances,
     scores: Scores = dict,
-    explain: Explain = lambda rows: None,
+    explainer: Explainer | None = None,
 ) -> FrameDifference:
     """Compare what two sides made of one frame.
 
@@ -104,8 +105,13 @@ def compare_frame(
         engine: the engine's side.
         tolerances: tie margin, and the difference that candidates may have.
         scores: called only if the kept tokens differ; without scores no difference is a tie.
-        explain: called only if the kept tokens are the same and a candidate output is out of tolerance.
+        explainer: asked only if the kept tokens differ or a candidate output is out of tolerance.
     """
+    match_ties: tuple[MatchTie, ...] = ()
+    if explainer and not _same_kept(manifest, reference, engine):
+        matched = explainer.by_match_ties(engine.outputs)
+        if matched:
+            match_ties, reference = matched[0], Step(reference.inputs, matched[1].outputs, matched[1].state)
     candidates, rows = compare_candidates(
         manifest,
         reference.outputs,
@@ -114,17 +120,19 @@ def compare_frame(
         tolerances.difference,
     )
     ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
-    same = all(np.array_equal(ours[name], theirs[name]) for name in ours)
+    same = _same_kept(manifest, reference, engine)
     tensors = _compare_outputs(reference.outputs, engine.outputs, rows)
     mask_ties: tuple[MaskTie, ...] = ()
-    if same and any(tensors[name].maximum > tolerances.difference for name in COMPARED) and (found := explain(rows)):
-        mask_ties, turned = found
-        tensors = _compare_outputs(turned, engine.outputs, rows)
+    if explainer and same and any(tensors[name].maximum > tolerances.difference for name in COMPARED):
+        masked = explainer.by_mask_ties(reference.outputs, engine.outputs, rows, tolerances.difference, match_ties)
+        if masked:
+            mask_ties, tensors = masked[0], _compare_outputs(masked[1].outputs, engine.outputs, rows)
     return FrameDifference(
         tensors=tensors | _compare_state(reference.state, engine.state),
         selections=compare_selections(ours, theirs, {} if same else scores(), tolerances.tie_margin),
         candidates=candidates,
         faults=_faults(manifest, theirs, engine.outputs["query_indices"]),
+        match_ties=match_ties,
         mask_ties=mask_ties,
     )
 
@@ -134,6 +142,11 @@ def _kept(manifest: Manifest, step: Step) -> dict[str, Array]:
     points = {point.name: point.output for point in manifest.selection_points if point.output in step.outputs}
     kept = {name: step.outputs[output] for name, output in points.items()}
     return kept | {name: array for name, array in step.state.items() if name == POSITIONS}
+
+
+def _same_kept(manifest: Manifest, reference: Step, engine: Step) -> bool:
+    ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
+    return all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
 def _compare_outputs(

@@ -123,10 +123,15 @@ def _frame_notes(frame: FrameParity) -> Iterator[str]:
             yield f"{where}, {name}: tie of {tokens} (within {gap:.1g} of the K-th score); later tensors not judged"
         if later := selection.count("consequence"):
             yield f"{where}, {name}: {later} differing tokens follow from an earlier selection point"
-    for tie in forced.mask_ties:
+    for match in forced.match_ties:
         yield (
-            f"{where}, layer {tie.layer}: attention mask tie of query {tie.query} at place {tie.place} "
-            f"(mask logit {tie.logit:.1g}); compared with that decision turned"
+            f"{where}, map_selection: match tie of token {match.token} (the runner-up is {match.gap:.1g} behind); "
+            "compared with that decision turned"
+        )
+    for mask in forced.mask_ties:
+        yield (
+            f"{where}, layer {mask.layer}: attention mask tie of query {mask.query} at place {mask.place} "
+            f"(mask logit {mask.logit:.1g}); compared with that decision turned"
         )
     candidates = forced.candidates
     if alone := candidates.only_reference + candidates.only_engine:

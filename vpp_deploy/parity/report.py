@@ -151,6 +151,7 @@ class ParityReport:
                 "frames_judged_by_tensor": self.comparable_frames,
                 "tensors": {mode: {k: asdict(v) for k, v in self.worst(mode).items()} for mode in MODES},
                 "ties": self._count("tie"),
+                "match_ties": sum(len(frame.teacher_forced.match_ties) for frame in self.frames),
                 "mask_ties": sum(len(frame.teacher_forced.mask_ties) for frame in self.frames),
                 "mismatches": self._count("mismatch"),
                 "overlaps": self.overlaps(),
@@ -167,7 +168,8 @@ class ParityReport:
           `frames_judged_by_tensor` (those in which the kept tokens are the same).
         - `tensors`: `teacher_forced` (judged frames) and `free_running` (all frames), each by tensor: `maximum`
           absolute difference, its `frame`, `mean`, smallest `cosine`, `non_finite` values.
-        - `ties`, `mismatches`: tokens over all frames, teacher-forced. `mask_ties`: decisions of attention masks.
+        - `ties`, `mismatches`: tokens over all frames, teacher-forced. `match_ties`, `mask_ties`: decisions
+          inside the network that were ties, teacher-forced.
         - `overlaps`: by selection point, `mean` and `minimum` share of kept tokens in common, free-running.
         - `tracks`: `agreement` (share of frames), `tracked_objects`, `mean_mask_iou`, `minimum_mask_iou`,
           `maximum_score_difference`, free-running.
@@ -176,7 +178,8 @@ class ParityReport:
         - `per_frame`: a list; each has `index`, `phase`, `tracks` (see `TrackDifference`), `candidates_dropped` and
           `tracks_not_fed` ([reference, engine]), and `teacher_forced` and `free_running` with `comparable`, `tensors`
           (see `TensorDifference`), `selections` (see `SelectionDifference`, with `overlap`; the `differing` tokens
-          only teacher-forced), `candidates` (see `CandidateDifference`), `faults` and `mask_ties` (see `MaskTie`).
+          only teacher-forced), `candidates` (see `CandidateDifference`), `faults`, `match_ties` and
+          `mask_ties` (see `MatchTie`, `MaskTie`).
         """
         frames = [_frame_dict(frame) for frame in self.frames]
         details = {"problems": self.problems, "notes": self.notes, "per_frame": frames}

@@ -18,6 +18,8 @@ class Tolerances:
         difference: largest absolute difference of logits, query features and state, teacher-forced, on frames in which
             both sides kept the same tokens.
         tie_margin: a token that only one side kept is a tie if its score is this close to the K-th best one.
+        match_margin: a token's match in the previous frame may be a tie if the runner-up's similarity is this close to
+            the best one, relative to it.
         mask_margin: a decision of the decoder's attention masks may be a tie if its mask logit is this close to 0.
         overlap: least share of kept tokens that both sides keep, free-running, mean over the frames of each selection
             point; in [0, 1].
@@ -29,6 +31,7 @@ class Tolerances:
 
     difference: float
     tie_margin: float
+    match_margin: float
     mask_margin: float
     overlap: float
     track_agreement: float
@@ -39,12 +42,19 @@ class Tolerances:
 TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
     {
         "float32": Tolerances(
-            difference=1e-3, tie_margin=1e-5, mask_margin=1e-3, overlap=0.999, track_agreement=1.0, mask_iou=0.99
+            difference=1e-3,
+            tie_margin=1e-5,
+            match_margin=1e-6,
+            mask_margin=1e-3,
+            overlap=0.999,
+            track_agreement=1.0,
+            mask_iou=0.99,
         ),
         # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
         "float16": Tolerances(
             difference=0.1,
             tie_margin=1e-2,
+            match_margin=1e-3,
             mask_margin=0.1,
             overlap=0.97,
             track_agreement=0.9,
@@ -54,6 +64,7 @@ TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
         "bfloat16": Tolerances(
             difference=0.8,
             tie_margin=8e-2,
+            match_margin=8e-3,
             mask_margin=0.8,
             overlap=0.9,
             track_agreement=0.8,
