@@ -75,11 +75,16 @@ def _session_options(threads: int | None, profile: Path | None = None) -> Any:
     options.log_severity_level = 3  # errors only: ours say what to do
     # Workers that wait for the next run must not take the processors from what runs between two frames.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or _processors()
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     return options
+
+
+def _processors() -> int:
+    """Processors that this process may use; ONNX Runtime's own default counts cores, and overlooks affinities."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OnnxRuntimeEngine:
