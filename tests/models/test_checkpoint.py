@@ -169,6 +169,19 @@ def test_a_dense_model_takes_a_pruned_checkpoint(state_dict: dict[str, torch.Ten
     loaded = official_state_dict(detector)
     assert 0 < len(loaded) < len(state_dict)
     assert all(torch.equal(tensor, state_dict[name]) for name, tensor in loaded.items())
+    assert detector.config.backbone.block_norm_eps == 1e-5  # what these weights were trained with
+    safetensors.torch.save_file(loaded, tmp_path / "dense.safetensors")
+    detector = load_detector(model_config("vpp-micro", "dense"), tmp_path / "dense.safetensors")
+    assert detector.config.backbone.block_norm_eps == 1e-6
+
+
+def test_half_precision_weights_become_float32(
+    config: DetectorConfig, state_dict: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state_dict.items()}
+    safetensors.torch.save_file(halves, tmp_path / "half.safetensors")
+    detector = load_detector(config, tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in detector.state_dict().values()} == {torch.float32, torch.int64}
 
 
 def test_selection_modules_of_the_wrong_width_are_explained(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vpp_deploy.errors import CheckpointError
-from vpp_deploy.models.config import DetectorConfig
+from vpp_deploy.models.config import SELECTIVE_NORM_EPS, DetectorConfig
 from vpp_deploy.models.detector import VppDetector
 
 PREFIX = "detector."
@@ -21,7 +22,7 @@ PREFIX = "detector."
 
 _INERT_PACKAGES = ("mmengine", "mmcv", "mmdet", "mmtrack", "numpy", "datetime", "argparse", "pathlib")
 """Training metadata (logs, configs) in official checkpoints pickles objects of these; they are read as inert blanks."""
-_SELECTION_PARTS = ("backbone.selective_modules.", "backbone.interactions.0.matching_module.")
+_SELECTION_PARTS = (f"{PREFIX}backbone.selective_modules.", f"{PREFIX}backbone.interactions.0.matching_module.")
 _EXAMPLES = 5
 
 
@@ -60,7 +61,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
 def load_detector(config: DetectorConfig, path: Path, ignore_prefix: str | None = None) -> VppDetector:
     """A detector with the weights of a checkpoint, in evaluation mode.
 
-    A dense model also accepts the checkpoint of a pruned one; the selection modules' tensors are then left out.
+    A dense model also accepts the checkpoint of a pruned one: the selection modules' tensors are then left out, and the
+    blocks keep the epsilon that they were trained with. Half-precision weights become float32.
 
     Args:
         config: the model that the checkpoint should fit.
@@ -71,16 +73,22 @@ def load_detector(config: DetectorConfig, path: Path, ignore_prefix: str | None 
     Raises:
         CheckpointError: as `read_checkpoint`; or tensors are missing, unexpected or of the wrong shape.
     """
-    dropped = [ignore_prefix] if ignore_prefix else []
-    if config.keep.is_dense:
-        dropped += [PREFIX + part for part in _SELECTION_PARTS]
     tensors = read_checkpoint(path)
-    tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(tuple(dropped))}
+    if ignore_prefix:
+        tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(ignore_prefix)}
+    selection = [name for name in tensors if name.startswith(_SELECTION_PARTS)]
+    if config.keep.is_dense and selection:
+        config = replace(config, backbone=replace(config.backbone, block_norm_eps=SELECTIVE_NORM_EPS))
+        for name in selection:
+            del tensors[name]
     with torch.device("meta"):
         detector = VppDetector(config)
     expected = {PREFIX + name: tuple(tensor.shape) for name, tensor in detector.state_dict().items()}
     _check(path, config, expected, {name: tuple(tensor.shape) for name, tensor in tensors.items()})
-    state = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
+    state = {
+        name.removeprefix(PREFIX): tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
     detector.load_state_dict(state, strict=True, assign=True)
     return detector.requires_grad_(False).eval()
 

@@ -15,6 +15,8 @@ PATCH_SIZE = 16
 STAGE_BLOCKS = 3
 """Transformer blocks in each of the four stages (ViT-Adapter interaction indexes [0-2], [3-5], [6-8], [9-11])."""
 STAGES = 4
+SELECTIVE_NORM_EPS = 1e-5
+DENSE_NORM_EPS = 1e-6
 IMAGE_MEAN = (123.675, 116.28, 103.53)
 IMAGE_STD = (58.395, 57.12, 57.375)
 
@@ -125,7 +127,7 @@ class BackboneConfig:
     deform_points: int = 4
     selection_width: int | None = None
     pretrain_grid: int = 14
-    block_norm_eps: float = 1e-5
+    block_norm_eps: float = SELECTIVE_NORM_EPS
 
 
 @dataclass(frozen=True)
@@ -226,5 +228,5 @@ def model_config(name: str, keep: KeepSchedule | str = "0.55", dataset: str | No
     if dataset not in DATASETS:
         raise ExportError(f"unknown data set {dataset!r}; known: {', '.join(DATASETS)}")
     schedule = parse_keep_schedule(keep) if isinstance(keep, str) else keep
-    backbone = replace(config.backbone, block_norm_eps=1e-6) if schedule.is_dense else config.backbone
+    backbone = replace(config.backbone, block_norm_eps=DENSE_NORM_EPS) if schedule.is_dense else config.backbone
     return replace(config, backbone=backbone, dataset=dataset, keep=schedule)

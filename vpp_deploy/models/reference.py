@@ -110,6 +110,8 @@ class TorchEngine:
     ) -> Rerun:
         """A frame once more, outside any stream, with some of its yes-or-no decisions turned.
 
+        It hooks the shared modules while it runs: no stream of this engine may run at the same time.
+
         Args:
             inputs: the frame's inputs, as for `EngineStream.run`.
             state: the stream's state before the frame.
