@@ -71,6 +71,19 @@ def test_select_tokens_breaks_ties_by_position(form, seed, batch, n, data, by_po
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("n", "k"), [(960, 672), (2040, 1428), (3600, 100), (3600, 3599)])
+def test_select_tokens_breaks_ties_at_real_sizes(form, n, k):
+    """Runtimes choose their algorithm by size; every one must keep the order of equal scores."""
+    rng = np.random.default_rng(n + k)
+    inputs = {
+        "scores": rng.integers(0, 5, (1, n)).astype(np.float32),
+        "active": rng.random((1, n)) < 0.9,
+    }
+    reference = ops.select_tokens(torch.from_numpy(inputs["scores"]), k, torch.from_numpy(inputs["active"])).numpy()
+    assert np.array_equal(run_node("SelectTokens", form, inputs, np.int32, 2, k=k, by_position=1), reference)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=10, deadline=None)
 @given(seed=seeds, batch=st.integers(1, 3), n=st.integers(1, 30), c=st.integers(1, 9), data=st.data())
 def test_scatter_after_gather_restores_and_replaces(form, seed, batch, n, c, data):
