@@ -31,7 +31,8 @@ from vpp_deploy.bundle.weights import externalize
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.checks import check_graph
-from vpp_deploy.exporters.trace import GraphSignature, selection_points, trace
+from vpp_deploy.exporters.signature import GraphSignature, selection_points
+from vpp_deploy.exporters.trace import trace
 from vpp_deploy.exporters.weights import unfold_weights
 from vpp_deploy.models.checkpoint import load_detector, official_state_dict
 from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, DetectorConfig, KeepSchedule, model_config

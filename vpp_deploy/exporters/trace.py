@@ -6,7 +6,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import onnx
@@ -14,41 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from vpp_deploy import ops
-from vpp_deploy.bundle.manifest import Phase, SelectionPoint, StateSpec, TensorSpec
+from vpp_deploy.bundle.manifest import Phase
 from vpp_deploy.errors import ExportError
+from vpp_deploy.exporters.signature import GraphSignature, signature
 from vpp_deploy.models.backbone import BackboneState
-from vpp_deploy.models.config import STAGE_BLOCKS
 from vpp_deploy.models.frame_graph import FrameGraph
 
-_DTYPES = {torch.float32: "float32", torch.int32: "int32", torch.uint8: "uint8", torch.bool: "bool"}
-STATE_NAMES = BackboneState._fields
 _DETECTOR = "frame_graph.detector."
 _ROOT = "frame"
-
-
-@dataclass(frozen=True)
-class GraphSignature:
-    """Names, shapes and dtypes of one phase's inputs and outputs, in graph order."""
-
-    phase: Phase
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    state: tuple[StateSpec, ...]
-    example: tuple[Tensor, ...]
-
-    @property
-    def input_names(self) -> list[str]:
-        """All inputs, state last."""
-        return [tensor.name for tensor in self.inputs] + [state.input for state in self._state_inputs]
-
-    @property
-    def output_names(self) -> list[str]:
-        """All outputs, state last."""
-        return [tensor.name for tensor in self.outputs] + [state.output for state in self.state]
-
-    @property
-    def _state_inputs(self) -> tuple[StateSpec, ...]:
-        return self.state if self.phase == "step" else ()
 
 
 class PhaseGraph(nn.Module):
@@ -75,54 +47,6 @@ class PhaseGraph(nn.Module):
             arguments["state"] = BackboneState(*remaining)
         *outputs, kept, state = self.frame_graph(**arguments)
         return (*outputs, *kept, *(state or ()))
-
-
-def selection_points(graph: FrameGraph) -> tuple[SelectionPoint, ...]:
-    """The selection points of the model, in the order of the blocks."""
-    backbone = graph.detector.backbone
-    blocks = [1, *(STAGE_BLOCKS * stage for stage in range(1, len(backbone.keep.ratios)))]
-    kept = backbone.kept_tokens(graph.options.token_grid)
-    return tuple(
-        SelectionPoint(
-            name="map_selection" if block == 1 else f"selection_{block}",
-            block=block,
-            output="kept_map_selection" if block == 1 else f"kept_selection_{block}",
-            keep_ratio=ratio,
-            kept=count,
-            phases=("step",) if block == 1 else ("init", "step"),
-        )
-        for block, ratio, count in zip(blocks[: len(kept)], backbone.keep.ratios, kept, strict=True)
-    )
-
-
-def signature(graph: FrameGraph, phase: Phase) -> GraphSignature:
-    """What the phase's graph takes and gives, found by running the model once without weights (meta device)."""
-    options, config = graph.options, graph.detector.config
-    height, width = options.frame_size
-    rows, columns = options.token_grid
-    examples = {"frame": torch.zeros(height, width, 3, dtype=torch.uint8)}
-    examples["content_size"] = torch.tensor([height, width], dtype=torch.int32)
-    if phase == "step":
-        examples["track_queries"] = torch.zeros(options.max_tracks, config.head.width)
-        examples["track_valid"] = torch.zeros(options.max_tracks, dtype=torch.bool)
-    if options.selection_noise:
-        examples["selection_noise"] = torch.zeros(4, rows * columns, 2)
-    state, state_examples = _state_specs(graph)
-    points = [point.output for point in selection_points(graph) if phase in point.phases]
-    classes, queries = len(config.class_names), config.head.queries
-    candidates = min(options.max_detections, queries + (options.max_tracks if phase == "step" else 0))
-    kept = {point.output: point.kept for point in selection_points(graph)}
-    outputs = (
-        TensorSpec(name="class_logits", dtype="float32", shape=(candidates, classes + 1)),
-        TensorSpec(name="mask_logits", dtype="float32", shape=(candidates, height // 4, width // 4)),
-        TensorSpec(name="query_features", dtype="float32", shape=(candidates, config.head.width)),
-        TensorSpec(name="query_indices", dtype="int32", shape=(candidates,)),
-        TensorSpec(name="candidates", dtype="int32", shape=(1,)),
-        *(TensorSpec(name=name, dtype="int32", shape=(kept[name],)) for name in points),
-    )
-    inputs = tuple(_spec(name, tensor) for name, tensor in examples.items())
-    example = (*examples.values(), *(state_examples if phase == "step" else ()))
-    return GraphSignature(phase, inputs, outputs, state, example)
 
 
 def trace(graph: FrameGraph, phase: Phase) -> tuple[onnx.ModelProto, GraphSignature]:
@@ -157,29 +81,6 @@ def trace(graph: FrameGraph, phase: Phase) -> tuple[onnx.ModelProto, GraphSignat
     _drop_metadata(model)
     ops.attach_portable_functions(model)
     return model, signed
-
-
-def _state_specs(graph: FrameGraph) -> tuple[tuple[StateSpec, ...], tuple[Tensor, ...]]:
-    if graph.detector.config.keep.is_dense:
-        return (), ()
-    kept, width = selection_points(graph)[1].kept, graph.detector.config.backbone.width
-    positions = torch.arange(kept, dtype=torch.int32)
-    examples = (torch.zeros(kept, width), torch.zeros(kept, width), positions)
-    specs = [
-        StateSpec(
-            name=name,
-            dtype=_DTYPES[tensor.dtype],  # type: ignore[arg-type]
-            shape=tuple(tensor.shape),
-            input=f"state_in_{number:02}_{name}",
-            output=f"state_out_{number:02}_{name}",
-        )
-        for number, (name, tensor) in enumerate(zip(STATE_NAMES, examples, strict=True))
-    ]
-    return tuple(specs), examples
-
-
-def _spec(name: str, tensor: Tensor) -> TensorSpec:
-    return TensorSpec(name=name, dtype=_DTYPES[tensor.dtype], shape=tuple(tensor.shape))  # type: ignore[arg-type]
 
 
 def _name_nodes(model: onnx.ModelProto) -> None:
