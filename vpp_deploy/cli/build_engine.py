@@ -31,7 +31,7 @@ def command(
     """Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for that."""
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.engines import build_engine
-    from vpp_deploy.engines.store import RECORD_FILE, EngineRecord
+    from vpp_deploy.engines.store import EngineRecord
 
     opened = Bundle.open(bundle)
     begin = perf_counter()
@@ -40,7 +40,7 @@ def command(
         build_engine(opened, engine, compute_capabilities=compute_capability or ())
     seconds = perf_counter() - begin
     folder = opened.engine_folder(engine)
-    record = EngineRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
+    record = EngineRecord.read(folder)
     total = sum(file.bytes for file in record.files.values())
     targets = f" for compute capability {', '.join(record.compute_capabilities)}" if record.compute_capabilities else ""
     console.say(

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.environment import cannot_run
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, read_record
+from vpp_deploy.engines.store import EngineRecord, read_record
 from vpp_deploy.engines.tensorrt_engine import installed_version
 from vpp_deploy.errors import BundleError, VppDeployError
 
@@ -67,7 +67,7 @@ def parity_summaries(bundle: Bundle) -> dict[str, Any]:
 
 def _record(bundle: Bundle, backend: str) -> EngineRecord | None:
     try:
-        return EngineRecord.model_validate_json((bundle.engine_folder(backend) / RECORD_FILE).read_bytes())
+        return EngineRecord.read(bundle.engine_folder(backend))
     except (OSError, ValidationError):  # `_problem` tells
         return None
 

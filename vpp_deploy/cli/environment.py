@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vpp_deploy._version import __version__
+from vpp_deploy.processors import available_processors
 
 Installed = Callable[[str], str | None]
 """Gives the version of an installed distribution, or None."""
@@ -106,7 +107,7 @@ def examine(installed: Installed | None = None) -> Environment:
         vpp_deploy=__version__,
         python=f"{platform.python_version()} ({sys.executable})",
         system=platform.platform(),
-        processors=_processors(),
+        processors=available_processors(),
         memory_bytes=_memory_bytes(),
         packages=packages,
         providers=providers,
@@ -211,10 +212,6 @@ def _gpus() -> tuple[Gpu, ...]:
         return ()
     rows = [[field.strip() for field in line.split(",")] for line in answer.splitlines()]
     return tuple(Gpu(*row) for row in rows if len(row) == 4)
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _memory_bytes() -> int | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
+EXTRAS: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
+"""The extra of vpp-deploy that installs each builder."""
+
 FailureKind = Literal["dependency", "usage", "output", "graph", "build"]
 
 

@@ -21,10 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TextIO
 
-from vpp_deploy.engines.build_contract import BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, BuildRequest, FailureKind, Flavour
 
 _MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
-_EXTRAS: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
 class WorkerError(Exception):
@@ -81,7 +80,7 @@ def build(request: BuildRequest) -> BuildReport:
 
 
 def _import(name: str, flavour: Flavour) -> ModuleType:
-    install = f"pip install 'vpp-deploy[{_EXTRAS[flavour]}]'"
+    install = f"pip install 'vpp-deploy[{EXTRAS[flavour]}]'"
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -48,6 +48,15 @@ class EngineRecord(BaseModel):
     files: dict[str, FileRecord]
     details: dict[str, Any] = {}
 
+    @classmethod
+    def read(cls, folder: Path) -> EngineRecord:
+        """The record in an engine's folder, unchecked.
+
+        Raises:
+            OSError, ValidationError: there is none, or it is damaged.
+        """
+        return cls.model_validate_json((folder / RECORD_FILE).read_bytes())
+
 
 def source_hashes(bundle: Bundle) -> dict[str, str]:
     """Hash of every file that an engine is built from, as the manifest has it."""
@@ -103,7 +112,7 @@ def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRec
     if not (folder / RECORD_FILE).is_file():
         raise IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}")
     try:
-        record = EngineRecord.model_validate_json((folder / RECORD_FILE).read_bytes())
+        record = EngineRecord.read(folder)
     except (ValidationError, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise IncompatibleEngineError(f"{folder / RECORD_FILE} cannot be read ({reason}); {advice}") from error

@@ -13,14 +13,13 @@ from vpp_deploy import ops
 from vpp_deploy.bundle.manifest import PHASES, Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import EngineStream
-from vpp_deploy.engines.build_contract import BuildReport, Flavour
+from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour
 from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
 from vpp_deploy.errors import DependencyError, DeviceError
 from vpp_deploy.frames import Size
 
 LOWERING = "tensorrt"
-_EXTRAS: dict[Flavour, str] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 
 
 def installed_version(flavour: Flavour) -> str:
@@ -32,13 +31,13 @@ def installed_version(flavour: Flavour) -> str:
     try:
         return metadata.version(flavour)
     except metadata.PackageNotFoundError as error:
-        extra = _EXTRAS[flavour]
+        extra = EXTRAS[flavour]
         raise DependencyError(
             f"{flavour} is not installed; install it with: pip install vpp-deploy[{extra}]"
         ) from error
 
 
-def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] = ()) -> EngineRecord:
+def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] = ()) -> None:
     """Lower both graphs to standard ONNX and build an engine of each, in a child process.
 
     Args:
@@ -71,7 +70,6 @@ def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] 
                 details={phase: asdict(report) for phase, report in reports.items()},
             )
         )
-    return read_record(bundle, flavour, version)
 
 
 def _write_lowered(bundle: Bundle, phase: Phase, folder: Path) -> Path:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 
@@ -120,8 +119,3 @@ def exporting() -> bool:
     import torch
 
     return torch.onnx.is_in_onnx_export()
-
-
-def prod(values: Sequence[int]) -> int:
-    """Product of a sequence of integers, as a Python int."""
-    return int(np.prod(values, dtype=np.int64))

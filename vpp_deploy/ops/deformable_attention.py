@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vpp_deploy.ops.base import Body, NodeSignature, OpDefinition, emit_symbol, exporting, prod
+from vpp_deploy.ops.base import Body, NodeSignature, OpDefinition, emit_symbol, exporting
 
 if TYPE_CHECKING:
     import torch

@@ -108,10 +108,13 @@ def compare_frame(
         explainer: asked only if the kept tokens differ or a candidate output is out of tolerance.
     """
     match_ties: tuple[MatchTie, ...] = ()
-    if explainer and not _same_kept(manifest, reference, engine):
-        matched = explainer.by_match_ties(engine.outputs)
-        if matched:
-            match_ties, reference = matched[0], Step(reference.inputs, matched[1].outputs, matched[1].state)
+    ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
+    same = _equal(ours, theirs)
+    if explainer and not same and (matched := explainer.by_match_ties(engine.outputs)):
+        match_ties, turned = matched
+        reference = Step(reference.inputs, turned.outputs, turned.state)
+        ours = _kept(manifest, reference)
+        same = _equal(ours, theirs)
     candidates, rows = compare_candidates(
         manifest,
         reference.outputs,
@@ -119,8 +122,6 @@ def compare_frame(
         (reference.inputs["track_valid"], engine.inputs["track_valid"]),
         tolerances.difference,
     )
-    ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
-    same = _same_kept(manifest, reference, engine)
     tensors = _compare_outputs(reference.outputs, engine.outputs, rows)
     mask_ties: tuple[MaskTie, ...] = ()
     if explainer and same and any(tensors[name].maximum > tolerances.difference for name in COMPARED):
@@ -144,8 +145,7 @@ def _kept(manifest: Manifest, step: Step) -> dict[str, Array]:
     return kept | {name: array for name, array in step.state.items() if name == POSITIONS}
 
 
-def _same_kept(manifest: Manifest, reference: Step, engine: Step) -> bool:
-    ours, theirs = _kept(manifest, reference), _kept(manifest, engine)
+def _equal(ours: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
     return all(np.array_equal(ours[name], theirs[name]) for name in ours)
 
 
