@@ -25,7 +25,7 @@ from rich.table import Table
 
 import vpp_deploy
 from benchmarks.parts import PARTS, onnxruntime_parts, torch_parts
-from vpp_deploy.demo.clip import synthetic_frames
+from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vpp_deploy.session import VideoSession
 
@@ -156,7 +156,7 @@ def main() -> None:
     arguments.out.mkdir(exist_ok=True)
 
     bundles = {keep: prepare(arguments, keep) for keep in ("dense", arguments.keep)}
-    frames = list(synthetic_frames(frames=arguments.frames + WARM_UP, size=arguments.size))
+    frames = list(render_clip("val", 0, 0, frames=arguments.frames + WARM_UP, size=arguments.size).frames)
     results = measure(bundles, frames)
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads"
     versions = f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}"

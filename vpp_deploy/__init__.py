@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.engines import build_engine, load_engine
     from vpp_deploy.errors import VppDeployError
+    from vpp_deploy.evaluation import evaluate
     from vpp_deploy.exporters import RandomWeights, export
     from vpp_deploy.frames import VideoFrame
     from vpp_deploy.models.reference import TorchEngine
@@ -33,6 +34,7 @@ _HOMES = {
     "VppDeployError": "vpp_deploy.errors",
     "build_engine": "vpp_deploy.engines",
     "check_parity": "vpp_deploy.parity",
+    "evaluate": "vpp_deploy.evaluation",
     "export": "vpp_deploy.exporters",
     "load_engine": "vpp_deploy.engines",
     "read_video": "vpp_deploy.video",
@@ -50,6 +52,7 @@ __all__ = [
     "__version__",
     "build_engine",
     "check_parity",
+    "evaluate",
     "export",
     "load_engine",
     "read_video",

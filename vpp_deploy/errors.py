@@ -103,6 +103,12 @@ class VideoError(VppDeployError):
     exit_code = ExitCode.BAD_INPUT
 
 
+class DatasetError(VppDeployError):
+    """A data set or a file of predictions is missing, unreadable, contradicts itself, or does not fit the model."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
 class OutputError(VppDeployError):
     """A result file or folder cannot be written where it was asked for."""
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__
-from vpp_deploy.cli import build_engine, demo, doctor, export, infer, inspect, models, parity
+from vpp_deploy.cli import build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity
 from vpp_deploy.cli.main import _COMMANDS, _FLOW, app
 from vpp_deploy.cli.options import ENGINES
 from vpp_deploy.engines import BACKENDS
@@ -39,7 +39,9 @@ def test_the_first_page_shows_the_way_from_checkpoint_to_proof() -> None:
     assert all(command in page for command in _COMMANDS)
 
 
-@pytest.mark.parametrize("module", [build_engine, demo, doctor, export, infer, inspect, models, parity])
+@pytest.mark.parametrize(
+    "module", [build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity]
+)
 def test_every_command_is_registered(module: object) -> None:
     assert module in _COMMANDS.values()
 
@@ -55,7 +57,7 @@ def test_the_engines_in_the_help_are_those_that_exist() -> None:
 
 def test_help_states_defaults_and_units() -> None:
     page = " ".join(help_page("export").replace("│", " ").split())
-    assert "Height x width of the input in pixels, multiples of 32. [default: 544x960]" in page
+    assert "Height x width of the input in pixels, multiples of 32. [default: (the model's own)]" in page
     assert "[default: 0.55]" in page
 
 

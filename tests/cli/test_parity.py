@@ -10,6 +10,7 @@ from onnx import numpy_helper
 
 from tests.cli.conftest import Cli
 from tests.cli.test_bundle_errors import ENGINE
+from tests.evaluation.datasets import write_dataset
 from vpp_deploy.bundle import Bundle, sha256_of_file
 from vpp_deploy.engines.store import RECORD_FILE
 from vpp_deploy.errors import ExitCode
@@ -84,3 +85,23 @@ def test_a_damaged_parity_summary_does_not_stop_inspect(cli: Cli, micro_bundle: 
     assert "measure it again" in cli("inspect", bundle).out
     (bundle / "parity" / "onnxruntime.json").write_text("{")
     cli("inspect", bundle).assert_one_line_error(ExitCode.BAD_INPUT, "onnxruntime.json", "vpp-deploy parity")
+
+
+def test_the_accuracy_on_a_data_set_is_part_of_the_report(cli: Cli, bundle: Path, clip: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "valid", {number: [(1, [(5, 5, 25, 30)] * 3)] for number in (1, 2, 3)})
+    target = tmp_path / "report.json"
+    words = ["parity", bundle, "--video", clip, "--frames", 2, "--task", data]
+    outcome = cli(*words, "--task-videos", 2, "--json", target)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Task: average precision in percent, 2 videos (6 frames) of valid" in outcome.out
+    task = json.loads(target.read_text())["task"]
+    assert (task["videos"], task["frames"], set(task["differences"])) == (2, 6, {"ap_track", "map_bbox", "map_segm"})
+    assert "passed on 2 frames" in cli("inspect", bundle).out
+
+
+def test_a_data_set_with_a_fault_ends_parity_before_the_first_frame(
+    cli: Cli, bundle: Path, clip: Path, tmp_path: Path
+) -> None:
+    outcome = cli("parity", bundle, "--video", clip, "--task", tmp_path)
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, str(tmp_path), "no annotation file")
+    assert outcome.out == ""

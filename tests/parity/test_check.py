@@ -17,7 +17,7 @@ import vpp_deploy
 from tests.parity.perturbed import Arrays, PerturbedEngine, ScoredReference, swap_kept
 from tests.video.clips import cut, write_clip
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.demo.clip import synthetic_frames
+from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engine import Engine, StreamState
 from vpp_deploy.errors import ExitCode, ParityError, UsageError
 from vpp_deploy.frames import VideoFrame
@@ -42,7 +42,7 @@ def torch_engine(micro_bundle: Bundle) -> Iterator[vpp_deploy.TorchEngine]:
 
 @pytest.fixture(scope="module")
 def frames(engine: Engine) -> list[VideoFrame]:
-    pictures = synthetic_frames(frames=FRAMES, size=engine.frame_size)
+    pictures = render_clip("val", 0, 0, frames=FRAMES, size=engine.frame_size).frames
     return [VideoFrame(image, image.shape[:2], image, index) for index, image in enumerate(pictures)]
 
 

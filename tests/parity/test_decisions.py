@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
 
 import numpy as np
 import pytest
 
 import vpp_deploy
-from vpp_deploy.demo.clip import synthetic_frames
+from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engine import StreamState
 from vpp_deploy.models.reference import TorchEngine
 from vpp_deploy.parity.decisions import COMPARED, Explainer
@@ -29,7 +28,7 @@ def reference(micro_bundle: vpp_deploy.Bundle) -> TorchEngine:
 def second_frame(reference: TorchEngine) -> tuple[Inputs, StreamState]:
     """Inputs and state of a frame that uses the past."""
     session = VideoSession(reference)
-    first, second = islice(synthetic_frames(frames=2, size=reference.frame_size, seed=3), 2)
+    first, second = render_clip("val", 3, 0, frames=2, size=reference.frame_size).frames
     session(first)
     return session.prepare(session.as_frame(second)), session.stream.snapshot()
 

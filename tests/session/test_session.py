@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vpp_deploy
-from vpp_deploy.demo.clip import synthetic_frames
+from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engine import Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.results import FrameResult
@@ -26,7 +25,7 @@ def engine(micro_bundle: vpp_deploy.Bundle) -> Engine:
 
 @pytest.fixture(scope="module")
 def clip(engine: Engine) -> list[np.ndarray]:
-    return list(islice(synthetic_frames(frames=6, size=engine.frame_size, seed=1), 6))
+    return list(render_clip("val", 1, 0, frames=6, size=engine.frame_size).frames)
 
 
 def same(a: FrameResult, b: FrameResult) -> bool:

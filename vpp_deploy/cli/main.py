@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from vpp_deploy._version import __version__
-from vpp_deploy.cli import build_engine, console, demo, doctor, export, infer, inspect, models, parity
+from vpp_deploy.cli import (
+    build_engine,
+    console,
+    demo,
+    demo_data,
+    doctor,
+    evaluate,
+    export,
+    infer,
+    inspect,
+    models,
+    parity,
+)
 from vpp_deploy.cli.failures import INTERRUPTED, describe
 from vpp_deploy.cli.options import examples, flag
 from vpp_deploy.errors import ExitCode
@@ -28,10 +40,12 @@ _COMMANDS = {
     "build-engine": build_engine,
     "infer": infer,
     "parity": parity,
+    "evaluate": evaluate,
     "inspect": inspect,
     "models": models,
     "doctor": doctor,
     "demo": demo,
+    "demo-data": demo_data,
 }
 
 app = typer.Typer(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+
+from vpp_deploy.errors import UsageError
 
 ENGINES: Final = ("onnxruntime", "tensorrt-rtx", "tensorrt")
 """`vpp_deploy.engines.BACKENDS`, named here too so that a help page need not load them."""
@@ -15,6 +18,17 @@ ENGINES: Final = ("onnxruntime", "tensorrt-rtx", "tensorrt")
 def flag(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - typer's own name
     """An option that takes no value; its help page does not call it `<bool>`."""
     return typer.Option(*names, metavar="", help=help, **settings)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width in pixels from the value of `--size`, such as `384x640`.
+
+    Raises:
+        UsageError: it is not of this form.
+    """
+    if not (match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)):
+        raise UsageError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 384x640")
+    return int(match[1]), int(match[2])
 
 
 def examples(lines: Sequence[str]) -> str:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json as json_module
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vpp_deploy.cli import console
 from vpp_deploy.cli.options import BundleArgument, EngineOption
-from vpp_deploy.cli.progress import frame_bar
-from vpp_deploy.errors import OutputError
+from vpp_deploy.cli.progress import frame_bar, video_bar
+from vpp_deploy.cli.report import report_file
 
 EXAMPLES = (
     "vpp-deploy parity small.bundle --video street.mp4",
     "vpp-deploy parity small.bundle --video street.mp4 --json report.json",
+    "vpp-deploy parity small.bundle --video street.mp4 --task valid/",
 )
 
 
@@ -29,42 +28,36 @@ def command(
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the full report as JSON.", show_default=False)
     ] = None,
+    task: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Compare the accuracy too, on this data set in YouTube-VIS layout.",
+            show_default=False,
+        ),
+    ] = None,
+    task_videos: Annotated[int, typer.Option(metavar="N", help="Only the first N videos of the data set.", min=1)] = 20,
 ) -> None:
     """Run the same frames through PyTorch and an engine, compare every output and state, and note it in the bundle."""
     import vpp_deploy.models.reference  # noqa: F401 - without PyTorch, say so before anything else is done
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.engines import load_engine
-    from vpp_deploy.parity import check_parity, render, store
+    from vpp_deploy.evaluation import open_dataset
+    from vpp_deploy.evaluation.metrics import import_trackeval
+    from vpp_deploy.parity import check_parity, check_task, render, store
 
+    if task:
+        import_trackeval()
+    dataset = open_dataset(task, videos=task_videos) if task else None
     opened = Bundle.open(bundle)
     loaded = load_engine(opened, engine)
-    with _report_file(json) as write:
+    with report_file(json) as write:
         with frame_bar() as progress:
             report = check_parity(opened, loaded, video, frames=frames, progress=lambda done: progress(done, frames))
+        if dataset:
+            with video_bar() as videos_progress:
+                report = replace(report, task=check_task(opened, loaded, dataset, progress=videos_progress))
         console.show(render(report))
         write(report.to_dict())
         store(opened, report)
     report.raise_for_failure()
-
-
-@contextmanager
-def _report_file(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that writes the report. A file that cannot be written fails here, before the frames are run."""
-    from vpp_deploy.video.output import OutputFile
-
-    if path is None:
-        yield lambda report: None
-        return
-    output = OutputFile(path)
-
-    def write(report: Mapping[str, Any]) -> None:
-        try:
-            output.temporary.write_text(json_module.dumps(report, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"{path}: writing failed: {error.strerror}; is the disk full?") from error
-        output.commit()
-
-    try:
-        yield write
-    finally:
-        output.discard()

@@ -1,4 +1,4 @@
-"""A progress bar over the frames of a video."""
+"""Progress bars over the frames of a video, and over the videos of a data set."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vpp_deploy.cli import console
 
 FrameProgress = Callable[[int, int | None], None]
+VideoProgress = Callable[[int, int], None]
 
 
 @contextmanager
@@ -35,3 +36,17 @@ def frame_bar() -> Iterator[FrameProgress]:
             bar.update(task, completed=done, total=total, rate=f"{done / elapsed:.1f}" if elapsed else "–")
 
         yield update
+
+
+@contextmanager
+def video_bar() -> Iterator[VideoProgress]:
+    """A bar over the videos of all engines, on standard error if that is a terminal; nothing elsewhere.
+
+    Yields:
+        A function to call with the number of videos done and the number in all.
+    """
+    err = console.stderr()
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("videos  ETA"), TimeRemainingColumn())
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -19,7 +19,8 @@ import numpy as np
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Array, Engine, StreamState
-from vpp_deploy.errors import DependencyError, UsageError
+from vpp_deploy.errors import UsageError
+from vpp_deploy.evaluation.engines import TORCH, open_engine
 from vpp_deploy.frames import VideoFrame
 from vpp_deploy.parity.decisions import Explainer, Reruns
 from vpp_deploy.parity.frame import FrameParity, Step, compare_frame
@@ -81,7 +82,7 @@ def check_parity(
     tolerances = tolerances_for(engine.precision)
     compared: list[FrameParity] = []
     with _open(video, engine, frames) as source:
-        comparison = _Comparison(reference or _torch_reference(bundle), engine, tolerances)
+        comparison = _Comparison(reference or open_engine(bundle, TORCH), engine, tolerances)
         for frame in islice(source, frames):
             compared.append(comparison.compare(frame))
             progress(len(compared))
@@ -96,16 +97,6 @@ def check_parity(
         video_problem=source.problem if isinstance(source, VideoReader) else None,
         tolerances=tolerances,
     )
-
-
-def _torch_reference(bundle: Bundle) -> Engine:
-    try:
-        from vpp_deploy.models.reference import TorchEngine
-    except ImportError as error:
-        raise DependencyError(
-            f"parity compares with PyTorch, which cannot be imported ({error}); install vpp-deploy[export]"
-        ) from error
-    return TorchEngine(bundle)
 
 
 def _open(

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vpp_deploy.parity.report import ParityReport, WorstDifference
+from vpp_deploy.parity.task import TaskParity
 
 _LINES = 12
 
@@ -20,6 +21,8 @@ def render(report: ParityReport) -> RenderableType:
     if report.overlaps():
         parts.append(_selections(report))
     parts.append(_tracks(report))
+    if report.task:
+        parts += _task(report.task, report.tolerances.task)
     parts += _lines("note", report.notes, "yellow")
     parts += _lines("problem", report.problems, "red")
     parts.append(_verdict(report))
@@ -102,6 +105,22 @@ def _tracks(report: ParityReport) -> Text:
         f" of the frames; {tracks['tracked_objects']} objects, smallest mask IoU {iou}, "
         f"largest score difference {tracks['maximum_score_difference']:.1e}",
     )
+
+
+def _task(task: TaskParity, tolerance: float) -> list[RenderableType]:
+    title = Text(f"\nTask: average precision in percent, {task.videos} videos ({task.frames} frames) of {task.data}")
+    table = _table("")
+    _columns(table, "metric", "PyTorch", "engine", "difference")
+    for name, difference in task.differences.items():
+        if difference is None:
+            table.add_row(name, "-", "-", "-")
+            continue
+        style = "green" if abs(difference) <= tolerance else "red"
+        sides = (f"{getattr(side, name):.2f}" for side in (task.reference, task.engine))
+        table.add_row(name, *sides, Text(f"{difference:+.2f}", style=style))
+    table.add_section()
+    table.add_row("tolerance", "", "", f"{tolerance:g}", style="dim")
+    return [title, table]
 
 
 def _lines(kind: str, lines: Sequence[str], style: str) -> list[Text]:

@@ -16,6 +16,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.errors import ParityError
 from vpp_deploy.parity.frame import FrameDifference, FrameParity
 from vpp_deploy.parity.judge import find_notes, find_problems, mean_overlaps, track_agreement
+from vpp_deploy.parity.task import TaskParity, task_notes, task_problems
 from vpp_deploy.parity.tolerances import Tolerances
 
 MODES = ("teacher_forced", "free_running")
@@ -56,6 +57,7 @@ class ParityReport:
         requested_frames: how many were asked for; None for all.
         video_problem: damage found in the video, or None.
         tolerances: the bar.
+        task: the accuracy of both sides on a data set; None if it was not compared.
         created: UTC time of the check, ISO 8601.
     """
 
@@ -66,6 +68,7 @@ class ParityReport:
     requested_frames: int | None
     video_problem: str | None
     tolerances: Tolerances
+    task: TaskParity | None = None
     created: str = field(default_factory=_now)
 
     @property
@@ -76,7 +79,8 @@ class ParityReport:
     @cached_property
     def problems(self) -> list[str]:
         """What the engine misses the bar in, one line each; empty if it passed."""
-        return find_problems(self.frames, self.tolerances)
+        task = task_problems(self.task, self.tolerances) if self.task else ()
+        return [*find_problems(self.frames, self.tolerances), *task]
 
     @cached_property
     def notes(self) -> list[str]:
@@ -88,6 +92,8 @@ class ParityReport:
             notes.append(f"video: {self.video_problem}")
         if skipped := len(self.frames) - self.comparable_frames:
             notes.append(f"tensors were not judged in {skipped} of {len(self.frames)} frames, where kept tokens differ")
+        if self.task:
+            notes += task_notes(self.task)
         return notes
 
     @property
@@ -156,6 +162,7 @@ class ParityReport:
                 "mismatches": self._count("mismatch"),
                 "overlaps": self.overlaps(),
                 "tracks": self.tracks(),
+                "task": self.task and self.task.to_dict(),
                 "tolerances": asdict(self.tolerances),
                 "versions": _versions(self.backend),
             }
@@ -173,6 +180,8 @@ class ParityReport:
         - `overlaps`: by selection point, `mean` and `minimum` share of kept tokens in common, free-running.
         - `tracks`: `agreement` (share of frames), `tracked_objects`, `mean_mask_iou`, `minimum_mask_iou`,
           `maximum_score_difference`, free-running.
+        - `task`: null, or `data` (folder), `videos`, `frames`, `reference` and `engine` (see `Scores`), and
+          `differences` in points of percent (`ap_track`, `map_bbox`, `map_segm`).
         - `tolerances`: see `Tolerances`. `versions`: by package.
         - `problems`, `notes`: lines for a human.
         - `per_frame`: a list; each has `index`, `phase`, `tracks` (see `TrackDifference`), `candidates_dropped` and

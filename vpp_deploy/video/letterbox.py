@@ -40,6 +40,23 @@ def content_size(original: Size, size: Size) -> Size:
     return height, width
 
 
+def token_index(original: int, content: int, padded: int, tokens: int) -> npt.NDArray[np.intp]:
+    """For each source pixel along one axis: the token whose patch holds its centre.
+
+    Args:
+        original: length of the source picture in pixels.
+        content: length that it takes up in the letterboxed one.
+        padded: length of the letterboxed picture.
+        tokens: patches along this axis.
+
+    Returns:
+        `[original]`, ascending, each in [0, tokens).
+    """
+    patch = padded // tokens
+    position = (2 * np.arange(original) + 1) * content // (2 * original * patch)  # exact at the edges of patches
+    return np.minimum(position, tokens - 1)
+
+
 def _resize(image: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
     if image.shape[:2] == size:
         return image

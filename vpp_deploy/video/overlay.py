@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vpp_deploy.frames import Size, VideoFrame
 from vpp_deploy.results import FrameResult, Instances
+from vpp_deploy.video.letterbox import token_index
 
 Colour = tuple[int, int, int]
 Mask = npt.NDArray[np.bool_]
@@ -61,8 +62,8 @@ def pruned_pixels(frame: VideoFrame, result: FrameResult) -> tuple[Mask, Mask]:
     """
     kept = np.zeros(result.grid[0] * result.grid[1], np.bool_)
     kept[list(result.kept.values())[-1]] = True
-    rows = _token_index(frame.original_size[0], frame.content_size[0], frame.image.shape[0], result.grid[0])
-    columns = _token_index(frame.original_size[1], frame.content_size[1], frame.image.shape[1], result.grid[1])
+    rows = token_index(frame.original_size[0], frame.content_size[0], frame.image.shape[0], result.grid[0])
+    columns = token_index(frame.original_size[1], frame.content_size[1], frame.image.shape[1], result.grid[1])
     pruned = ~kept.reshape(result.grid)[rows].take(columns, axis=1)
     return pruned, _patch_starts(rows)[:, None] | _patch_starts(columns)[None, :]
 
@@ -126,13 +127,6 @@ def draw_header(canvas: Image.Image, keep_ratios: Mapping[str, float]) -> int:
     for number, line in enumerate(lines):
         pen.text((pad, pad / 2 + (number + 0.5) * step), line, font=font, fill=(255, 255, 255), anchor="lm")
     return height
-
-
-def _token_index(original: int, content: int, padded: int, tokens: int) -> npt.NDArray[np.intp]:
-    """For each source pixel along one axis: the token whose patch holds its centre."""
-    patch = padded // tokens
-    position = (2 * np.arange(original) + 1) * content // (2 * original * patch)  # exact at the edges of patches
-    return np.minimum(position, tokens - 1)
 
 
 def _patch_starts(index: npt.NDArray[np.intp]) -> Mask:
