@@ -4,6 +4,7 @@ from vpp_deploy.ops.associate_tokens import associate_tokens
 from vpp_deploy.ops.base import DOMAIN, OPSET, OpDefinition
 from vpp_deploy.ops.deformable_attention import deformable_attention
 from vpp_deploy.ops.gather_scatter import gather_tokens, scatter_tokens
+from vpp_deploy.ops.merge_tokens import match_tokens, merge_tokens, mergeable
 from vpp_deploy.ops.registry import OPS, attach_portable_functions, lower, strip_functions, vpp_nodes
 from vpp_deploy.ops.select_tokens import select_tokens
 
@@ -17,6 +18,9 @@ __all__ = [
     "deformable_attention",
     "gather_tokens",
     "lower",
+    "match_tokens",
+    "merge_tokens",
+    "mergeable",
     "scatter_tokens",
     "select_tokens",
     "strip_functions",

@@ -13,10 +13,20 @@ from vpp_deploy.ops.associate_tokens import ASSOCIATE_TOKENS
 from vpp_deploy.ops.base import DOMAIN, OPSET, VERSION, NodeSignature, OpDefinition, Shape
 from vpp_deploy.ops.deformable_attention import DEFORMABLE_ATTENTION
 from vpp_deploy.ops.gather_scatter import GATHER_TOKENS, SCATTER_TOKENS
+from vpp_deploy.ops.merge_tokens import MATCH_TOKENS, MERGE_TOKENS
 from vpp_deploy.ops.select_tokens import SELECT_TOKENS
 
 OPS: dict[str, OpDefinition] = {
-    op.name: op for op in (SELECT_TOKENS, GATHER_TOKENS, SCATTER_TOKENS, ASSOCIATE_TOKENS, DEFORMABLE_ATTENTION)
+    op.name: op
+    for op in (
+        SELECT_TOKENS,
+        GATHER_TOKENS,
+        SCATTER_TOKENS,
+        ASSOCIATE_TOKENS,
+        DEFORMABLE_ATTENTION,
+        MATCH_TOKENS,
+        MERGE_TOKENS,
+    )
 }
 _LOWERED_DOMAIN = f"{DOMAIN}.lowered"
 

@@ -1,0 +1,1 @@
+"""PaPr: prune off-the-shelf vision transformers, ConvNets and video transformers without training."""
