@@ -78,9 +78,9 @@ class _EncoderLayer(nn.Module):
         self.norm1 = nn.LayerNorm(config.width, eps=config.block_norm_eps)
         self.norm2 = nn.LayerNorm(config.width, eps=config.block_norm_eps)
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
         normed = self.norm1(tokens)
-        tokens = tokens + self.self_attn(normed, normed, normed)
+        tokens = tokens + self.self_attn(normed, normed, normed, bias)
         out: Tensor = tokens + self.linear2(F.gelu(self.linear1(self.norm2(tokens))))
         return out
 
@@ -92,9 +92,15 @@ class Block(nn.Module):
         super().__init__()
         self.TransformerEncoderLayer = _EncoderLayer(config)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """`[B, K, D]` to `[B, K, D]`: only the selected tokens attend and are updated."""
-        out: Tensor = self.TransformerEncoderLayer(tokens)
+    def forward(self, tokens: Tensor, bias: Tensor | None = None) -> Tensor:
+        """`[B, K, D]` to `[B, K, D]`: only the selected tokens attend and are updated.
+
+        Args:
+            tokens: the selected tokens.
+            bias: added to the attention logits, broadcastable to `[B, heads, K, K]`; None for none. Training masks
+                pruned tokens with it instead of leaving them out.
+        """
+        out: Tensor = self.TransformerEncoderLayer(tokens, bias)
         return out
 
 
