@@ -20,6 +20,7 @@ from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE
 
 MASK_STRIDE = 4
+BACKGROUND, MIXED = -1, -2
 MIN_PIXELS = 48
 """Objects with less visible pixels in a frame are no targets there."""
 CROP_SCALES = (0.5, 0.8)
@@ -54,6 +55,8 @@ class Targets(NamedTuple):
         valid: `[B, M]` bool, whether the object is there and large enough.
         pixel_classes: `[B, h/4, w/4]` class numbers, `classes` for background.
         coverage: `[B, N]` share of each patch that objects cover, in [0, 1].
+        patches: `[B, N]` what a patch shows: the slot of an object that covers half of it or more, `BACKGROUND` without
+            any object, else `MIXED`.
     """
 
     masks: Tensor
@@ -61,6 +64,7 @@ class Targets(NamedTuple):
     valid: Tensor
     pixel_classes: Tensor
     coverage: Tensor
+    patches: Tensor
 
 
 class Frame(NamedTuple):
@@ -144,8 +148,10 @@ def _targets(identities: Tensor, labels: Tensor, classes: int) -> Targets:
     share, winner = masks.max(dim=1)
     table = labels[:, :, None, None].expand_as(masks)
     pixel_classes = torch.where(share > 0.5, table.gather(1, winner[:, None])[:, 0], classes)
-    coverage = F.avg_pool2d((identities > 0).float()[:, None], PATCH_SIZE).flatten(1)
-    return Targets(masks, labels.clamp(min=0), valid, pixel_classes, coverage)
+    shares = F.avg_pool2d(full, PATCH_SIZE).flatten(2)
+    coverage = shares.sum(1)
+    patches = torch.where(shares.amax(1) >= 0.5, shares.argmax(1), torch.where(coverage == 0, BACKGROUND, MIXED))
+    return Targets(masks, labels.clamp(min=0), valid, pixel_classes, coverage, patches)
 
 
 def _maps(folder: Path, clip_set: ClipSet, mode: str) -> tuple[np.memmap, np.memmap, np.memmap]:  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn import functional as F
 
-from examples.train_demo.data import Targets
+from examples.train_demo.data import BACKGROUND, MIXED, Targets
 from examples.train_demo.selective import SoftSelection
 
 CLASS_WEIGHT, MASK_WEIGHT, DICE_WEIGHT = 2.0, 5.0, 5.0
@@ -19,7 +19,9 @@ PIXEL_WEIGHT = 2.0
 SELECTIVE_RATIO_WEIGHT, MAPPING_RATIO_WEIGHT = 40.0, 100.0
 MAPPING_MEAN = 0.5
 """The mean soft score of Map-SM is pulled to this; how many tokens it keeps is fixed."""
-OBJECT_WEIGHT = 1.0
+OBJECT_WEIGHT = 4.0
+ASSOCIATION_WEIGHT = 1.0
+ASSOCIATION_TEMPERATURE = 30.0
 OBJECT_COVERAGE = 0.25
 """Patches that objects cover by more than this share should be kept."""
 
@@ -127,6 +129,32 @@ def selection_loss(selections: list[SoftSelection], coverage: Tensor) -> Tensor:
             total = total + SELECTIVE_RATIO_WEIGHT * (selection.decisions.mean() - selection.target_ratio) ** 2
         missed = -(selection.keep_log_probability * shown).sum() / shown.sum().clamp(min=1)
         total = total + OBJECT_WEIGHT * missed
+    return total
+
+
+def association_loss(similarity: Tensor, patches: Tensor, previous: Tensor) -> Tensor:
+    """-log of the share of a token's similarity that goes to what it shows: the same object, or background.
+
+    Not in the paper, whose backbone is pretrained. Trained from scratch, tokens share a large common part; whatever a
+    token shows, the same few tokens of the previous frame then win its dot product, and Map-SM learns nothing.
+
+    Args:
+        similarity: `[B, N, N]` of each token with those of the previous frame, -inf for those that were pruned.
+        patches: `[B, N]` what each token shows, see `Targets.patches`.
+        previous: `[B, N]` the same of the previous frame.
+
+    Returns:
+        The mean over the tokens that show an object plus the mean over those that show background; tokens whose object
+        was not there before do not count.
+    """
+    log_share = (similarity / ASSOCIATION_TEMPERATURE).log_softmax(-1)
+    same = (patches[:, :, None] == previous[:, None]) & (similarity > -torch.inf)
+    found = log_share.masked_fill(~same, -torch.inf).logsumexp(-1)
+    counted = same.any(-1) & (patches != MIXED)
+    total = similarity.new_zeros(())
+    for group in (counted & (patches != BACKGROUND), counted & (patches == BACKGROUND)):
+        if group.any():
+            total = total - found[group].mean()
     return total
 
 

@@ -9,7 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from examples.train_demo.data import Frame, Targets
-from examples.train_demo.losses import PIXEL_WEIGHT, Assignment, HeadLoss, assign, head_loss, pixel_loss, selection_loss
+from examples.train_demo.losses import (
+    ASSOCIATION_WEIGHT,
+    PIXEL_WEIGHT,
+    Assignment,
+    HeadLoss,
+    assign,
+    association_loss,
+    head_loss,
+    pixel_loss,
+    selection_loss,
+)
 from examples.train_demo.selective import SoftSelection, SoftSelectiveViTAdapter
 from vpp_deploy.models.config import DetectorConfig, model_config
 from vpp_deploy.models.detector import VppDetector
@@ -74,6 +84,12 @@ class TrainedDetector(nn.Module):
             losses, assignment = self._decoder_losses(decoded.queries, decoded.mask_features, targets, used)
             pixels = pixel_loss(self.pixel_classifier(decoded.mask_features), targets)
             selection = selection_loss(output.selections, targets.coverage)
+            for part in output.selections:
+                if part.similarity is not None:
+                    previous = frames[number - 1].targets.patches
+                    selection = selection + ASSOCIATION_WEIGHT * association_loss(
+                        part.similarity, targets.patches, previous
+                    )
             total = total + sum(loss.total for loss in losses) + PIXEL_WEIGHT * pixels + selection
             log = _figures(losses[-1], pixels, selection, output.selections, targets.coverage)
             if number + 1 < len(frames):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from examples.train_demo.data import ClipSet
 
-Selection = Literal["dense", "0.55", "0.4"]
+Selection = Literal["dense", "0.55"]
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ RECIPES = {
         (
             Stage("small", "dense", 3000, 8, 1, (128, 192), (1e-3, 6e-4)),
             Stage("dense", "dense", 1200, 4, 2, (256, 384), (6e-4, 5e-5)),
-            Stage("0.55", "0.55", 400, 4, 2, (256, 384), (2e-4, 1e-5), dense_share=0.25),
-            Stage("0.4", "0.4", 200, 4, 2, (256, 384), (1e-4, 1e-5), dense_share=0.25),
+            Stage("0.55", "0.55", 600, 4, 2, (256, 384), (2e-4, 1e-5), dense_share=0.25),
         ),
     ),
     "smoke": Recipe(

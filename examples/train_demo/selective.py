@@ -24,11 +24,14 @@ class SoftSelection(NamedTuple):
             of the soft scores (straight-through).
         keep_log_probability: `[B, N]`.
         target_ratio: the share of all tokens that should be kept; None for Map-SM, which keeps a fixed number.
+        similarity: `[B, N, N]` of each token with those of the previous frame, -inf for those that were pruned
+            (Map-SM only).
     """
 
     decisions: Tensor
     keep_log_probability: Tensor
     target_ratio: float | None
+    similarity: Tensor | None = None
 
 
 class SoftState(NamedTuple):
@@ -125,7 +128,7 @@ class SoftSelectiveViTAdapter(SelectiveViTAdapter):
         score = noisy.softmax(-1)[..., 0]
         chosen = score.topk(self.kept_tokens(grid)[0], dim=-1).indices
         kept = torch.zeros_like(score).scatter(1, chosen, 1.0)
-        return SoftSelection(_straight_through(kept, score), smooth[..., 0], None)
+        return SoftSelection(_straight_through(kept, score), smooth[..., 0], None, similarity)
 
 
 def _straight_through(hard: Tensor, soft: Tensor) -> Tensor:

@@ -10,9 +10,9 @@ import torch
 pytest.importorskip("scipy", reason="the training recipe needs scipy")
 
 from examples.train_demo import train
-from examples.train_demo.data import Clips, ClipSet, Targets
+from examples.train_demo.data import BACKGROUND, MIXED, Clips, ClipSet, Targets
 from examples.train_demo.log import TrainingLog
-from examples.train_demo.losses import Assignment, assign, head_loss, selection_loss
+from examples.train_demo.losses import Assignment, assign, association_loss, head_loss, selection_loss
 from examples.train_demo.model import Tracks, TrainedDetector, next_tracks
 from examples.train_demo.recipe import RECIPES
 from examples.train_demo.selective import SoftSelection
@@ -80,7 +80,9 @@ def test_batches_agree_with_themselves(clips: Clips) -> None:
     for images, targets in frames:
         assert images.shape == (3, 3, 64, 96)
         assert targets.masks.shape[2:] == targets.pixel_classes.shape[1:] == (16, 24)
-        assert targets.coverage.shape == (3, 4 * 6)
+        assert targets.coverage.shape == targets.patches.shape == (3, 4 * 6)
+        assert ((targets.patches == BACKGROUND) == (targets.coverage == 0)).all()
+        assert (targets.coverage[targets.patches >= 0] >= 0.5).all()
         assert (targets.masks.sum(1) <= 1 + 1e-6).all()
         assert not targets.masks[~targets.valid].any()
         inside = targets.pixel_classes[targets.pixel_classes < CLASSES]
@@ -158,6 +160,27 @@ def test_selection_loss_wants_objects_kept_and_the_ratio_met() -> None:
     assert loss([1.0, 1.0, 0.0, 0.0]) < loss([0.0, 0.0, 1.0, 1.0])
     assert loss([1.0, 1.0, 0.0, 0.0]) < loss([1.0, 1.0, 1.0, 1.0])
     assert loss([1.0, 1.0, 0.0, 0.0]) < loss([0.0, 0.0, 0.0, 0.0])
+
+
+def test_association_wants_tokens_matched_with_what_they_show() -> None:
+    patches = torch.tensor([[0, 0, BACKGROUND, MIXED]])
+    previous = torch.tensor([[BACKGROUND, 0, 1, 0]])
+    right, wrong = torch.zeros(2, 1, 4, 4)
+    right[0, :2, 1] = right[0, 2, 0] = 1e4
+    wrong[0, :, 2] = 1e4
+    assert float(association_loss(right, patches, previous)) < 1e-3
+    assert float(association_loss(wrong, patches, previous)) > 100
+    mixed = wrong.clone()
+    mixed[0, :3] = right[0, :3]
+    assert float(association_loss(mixed, patches, previous)) < 1e-3
+
+
+def test_association_leaves_out_what_was_not_there_before() -> None:
+    patches, previous = torch.tensor([[0, BACKGROUND]]), torch.tensor([[1, BACKGROUND]])
+    similarity = torch.tensor([[[0.0, 0.0], [-torch.inf, 0.0]]])
+    assert float(association_loss(similarity, patches, previous)) == 0
+    pruned = torch.tensor([[[0.0, -torch.inf], [0.0, -torch.inf]]])
+    assert float(association_loss(pruned, patches, previous)) == 0
 
 
 def test_track_queries_are_the_matched_queries() -> None:
