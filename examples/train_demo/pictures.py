@@ -90,7 +90,7 @@ def _tiled(rows: list[list[Image.Image]]) -> npt.NDArray[np.uint8]:
 
 
 def _save(picture: npt.NDArray[np.uint8], out: Path) -> None:
-    Image.fromarray(picture).save(out, optimize=True)
+    Image.fromarray(picture).quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(out, optimize=True)
 
 
 if __name__ == "__main__":

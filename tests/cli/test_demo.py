@@ -30,7 +30,7 @@ def short_demo(micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner, "export", copy)
     monkeypatch.setattr(runner, "installed_version", not_installed)
     monkeypatch.setattr(runner, "CLIP_FRAMES", 3)
-    monkeypatch.setattr(runner, "CLIP_SIZE", (90, 160))
+    monkeypatch.setattr(runner, "CLIP_SIZE", (96, 160))
     monkeypatch.setattr(runner, "PARITY_FRAMES", 2)
 
 
@@ -40,13 +40,12 @@ def test_the_demo_leaves_its_results_and_can_run_again(cli: Cli, tmp_path: Path)
     for _ in range(2):
         outcome = cli("demo", "-o", out)
         assert outcome.code == 0
-        assert "random, untrained weights" in outcome.err
-    assert decoded(out / "tracked.mp4") == [(90, 160)] * 3
+    assert decoded(out / "tracked.mp4") == [(96, 160)] * 3
     assert len(json_lines(out / "tracked.jsonl")) == 3
     assert json.loads((out / "parity.json").read_text())["passed"] is True
-    assert (out / "micro.bundle" / "parity" / "onnxruntime.json").is_file()
-    assert all(str(out / name) in outcome.out for name in ("clip.mp4", "micro.bundle", "tracked.mp4", "parity.json"))
-    names = {"clip.mp4", "micro.bundle", "parity.json", "tracked.jsonl", "tracked.mp4"}
+    assert (out / "demo.bundle" / "parity" / "onnxruntime.json").is_file()
+    assert all(str(out / name) in outcome.out for name in ("clip.mp4", "demo.bundle", "tracked.mp4", "parity.json"))
+    names = {"clip.mp4", "demo.bundle", "parity.json", "tracked.jsonl", "tracked.mp4"}
     assert {path.name for path in out.iterdir()} == names
 
 

@@ -150,3 +150,23 @@ def test_export_says_what_it_made_and_how_to_go_on(
         "selection_noise": True,
         "overwrite": True,
     }
+
+
+def test_a_model_without_weights(cli: Cli, out: Path) -> None:
+    cli("export", "vpp-small", "-o", out).assert_one_line_error(ExitCode.USAGE, "--checkpoint FILE, or --random")
+    assert not out.exists()
+
+
+def test_a_model_whose_weights_are_shipped(cli: Cli, out: Path) -> None:
+    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.bundle.hashing import sha256_of_file
+    from vpp_deploy.models.config import model_config
+    from vpp_deploy.models.shipped import shipped_weights
+
+    outcome = cli("export", "vpp-demo", "--keep", "0.4", "--size", "64x96", "-o", out)
+    assert (outcome.code, "random" in outcome.err) == (0, False)
+    source = Bundle.open(out).manifest.provenance.weights
+    path = shipped_weights(model_config("vpp-demo", "0.4"))
+    assert path is not None
+    assert (source.kind, source.sha256) == ("shipped", sha256_of_file(path))
+    assert source.name == f"vpp-demo/{path.name}"

@@ -23,7 +23,7 @@ def command(
     begin = perf_counter()
     with console.steps() as step:
         step("loading PyTorch")
-        from vpp_deploy.demo.runner import MODEL, run_demo
+        from vpp_deploy.demo.runner import run_demo
 
         result = run_demo(out, report=step)
     summary = result.summary
@@ -32,7 +32,6 @@ def command(
         f"{summary.frames} frames in {summary.wall_seconds:.1f} s, {summary.frames / summary.wall_seconds:.1f} per "
         f"second; the whole demo took {perf_counter() - begin:.0f} s."
     )
-    console.warn(f"{MODEL} has random, untrained weights: the masks, labels and tracks in the video mean nothing")
     console.show(
         console.facts(
             [

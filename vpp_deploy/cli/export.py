@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vpp_deploy.cli import console
-from vpp_deploy.cli.options import flag
+from vpp_deploy.cli.options import flag, parse_size
 from vpp_deploy.errors import UsageError
+from vpp_deploy.models.config import MODELS, model_config
+from vpp_deploy.models.shipped import SHIPPED_MODELS
 
 EXAMPLES = (
     "vpp-deploy export vpp-small --checkpoint epoch_6.pth -o small.bundle",
     "vpp-deploy export vpp-tiny --checkpoint t.pth --keep 0.4 -o tiny.bundle",
-    "vpp-deploy export vpp-micro --random-weights --size 192x320 -o micro.bundle",
+    "vpp-deploy export vpp-demo --keep 0.55 -o demo.bundle",
+    "vpp-deploy export vpp-micro --random-weights -o micro.bundle",
 )
 
 
@@ -24,7 +26,11 @@ def command(
     out: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to make.", show_default=False)],
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Trained weights, .pth or .safetensors.", show_default=False),
+        typer.Option(
+            metavar="FILE",
+            help="Trained weights, .pth or .safetensors.",
+            show_default=f"shipped weights, for {', '.join(SHIPPED_MODELS)}",
+        ),
     ] = None,
     random_weights: Annotated[bool, flag("--random-weights", help="Untrained weights, to try things out.")] = False,
     seed: Annotated[
@@ -37,8 +43,13 @@ def command(
         ),
     ] = "0.55",
     size: Annotated[
-        str, typer.Option(metavar="HxW", help="Height x width of the input in pixels, multiples of 32.")
-    ] = "544x960",
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Height x width of the input in pixels, multiples of 32.",
+            show_default="the model's own",
+        ),
+    ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Label set from `vpp-deploy models`.", show_default="the model's own"),
@@ -53,13 +64,15 @@ def command(
     overwrite: Annotated[bool, flag("--overwrite", help="Replace BUNDLE if it exists.")] = False,
 ) -> None:
     """Export a model with its weights to a bundle: ONNX graphs, one weights file and a manifest. Needs PyTorch."""
-    if (checkpoint is not None) == random_weights:
+    if checkpoint is not None and random_weights:
         raise UsageError("give either --checkpoint FILE or --random-weights, and not both")
+    if checkpoint is None and not random_weights and model in MODELS and model not in SHIPPED_MODELS:
+        raise UsageError(
+            f"{model} comes without weights: give --checkpoint FILE, or --random-weights to try things out"
+        )
     if seed is not None and not random_weights:
         raise UsageError("--seed is for --random-weights; leave it out with --checkpoint")
-    frame_size = _parse_size(size)
-    from vpp_deploy.models.config import model_config
-
+    frame_size = None if size is None else parse_size(size)
     model_config(model, keep, dataset)  # a wrong name fails here, before PyTorch is loaded
 
     with console.steps() as step:
@@ -90,10 +103,3 @@ def command(
     if random_weights:
         console.warn("the weights are random and untrained: masks, labels and tracks will mean nothing")
     console.next_command("vpp-deploy", "build-engine", str(bundle.path))
-
-
-def _parse_size(text: str) -> tuple[int, int]:
-    """Height and width from `384x640`."""
-    if not (match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)):
-        raise UsageError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 384x640")
-    return int(match[1]), int(match[2])

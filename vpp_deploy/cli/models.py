@@ -8,6 +8,7 @@ from vpp_deploy.cli import console
 from vpp_deploy.cli.options import JsonFlag
 from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
 from vpp_deploy.models.datasets import DATASETS
+from vpp_deploy.models.shipped import SHIPPED_MODELS
 
 EXAMPLES = ("vpp-deploy models", "vpp-deploy models --json")
 
@@ -18,9 +19,15 @@ def command(json: JsonFlag = False) -> None:
     if json:
         console.print_json(catalogue)
         return
-    models = console.table("model", "width", "heads", "queries", "default data set", title="Models")
+    models = console.table("model", "width", "heads", "queries", "size", "default data set", "weights", title="Models")
     for name, model in catalogue["models"].items():
-        models.add_row(name, *(str(model[key]) for key in ("width", "heads", "queries", "dataset")))
+        models.add_row(
+            name,
+            *(str(model[key]) for key in ("width", "heads", "queries")),
+            console.height_by_width(model["frame_size"]),
+            model["dataset"],
+            "shipped" if model["weights_shipped"] else "",
+        )
     schedules = console.table("--keep", "block 1", "block 3", "block 6", "block 9", title="Keep schedules")
     for name, schedule in catalogue["keep_schedules"].items():
         ratios = [schedule["mapping"], *schedule["selective"]]
@@ -45,7 +52,9 @@ def _catalogue() -> dict[str, Any]:
                 "width": config.backbone.width,
                 "heads": config.backbone.heads,
                 "queries": config.head.queries,
+                "frame_size": list(config.frame_size),
                 "dataset": config.dataset,
+                "weights_shipped": name in SHIPPED_MODELS,
             }
             for name, config in MODELS.items()
         },

@@ -1,31 +1,36 @@
-"""The whole way on a synthetic clip, without a checkpoint: export, build, infer, parity."""
+"""The whole way on a synthetic clip, with the weights that come with the package: export, build, infer, parity."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
 from typing import Final
 
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.atomic import atomic_file
-from vpp_deploy.demo.clip import write_synthetic_clip
+from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engine import Engine
 from vpp_deploy.engines import build_engine
 from vpp_deploy.engines.tensorrt_engine import installed_version
 from vpp_deploy.errors import DependencyError, OutputError
-from vpp_deploy.exporters import RandomWeights, export
+from vpp_deploy.exporters import export
 from vpp_deploy.frames import Size
 from vpp_deploy.inference import Outputs, VideoSummary, run_video
 from vpp_deploy.parity import check_parity, store
 from vpp_deploy.session import VideoSession
+from vpp_deploy.video.writer import VideoWriter
 
-MODEL: Final = "vpp-micro"
-FRAME_SIZE: Final[Size] = (192, 320)
-CLIP_SIZE: Final[Size] = (360, 640)
+MODEL: Final = "vpp-demo"
+KEEP: Final = "0.55"
+CLIP_SPLIT: Final = "val"
+CLIP_SEED: Final = 4
+CLIP_SIZE: Final[Size] = (512, 768)
 CLIP_FRAMES: Final = 48
+CLIP_RATE: Final = 12
 PARITY_FRAMES: Final = 8
 COMPUTE_CAPABILITY: Final = "8.9"
 
@@ -59,7 +64,7 @@ class DemoResult:
 
 
 def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResult:
-    """Make a clip and a bundle with random weights, build its engines, run one, and check its parity.
+    """Make a clip and a bundle of the demo model, build its engines, run one, and check its parity.
 
     Args:
         out: folder for the results; it is made if needed, and results of an earlier demo are replaced.
@@ -75,9 +80,9 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
     clip, tracked, json_lines = folder / "clip.mp4", folder / "tracked.mp4", folder / "tracked.jsonl"
 
     report(f"making a clip of {CLIP_FRAMES} frames")
-    write_synthetic_clip(clip, frames=CLIP_FRAMES, size=CLIP_SIZE)
-    report(f"exporting {MODEL} with random weights")
-    bundle = export(MODEL, out=folder / "micro.bundle", random_weights=RandomWeights(), size=FRAME_SIZE, overwrite=True)
+    _write_clip(clip)
+    report(f"exporting {MODEL}, keep schedule {KEEP}")
+    bundle = export(MODEL, keep=KEEP, out=folder / "demo.bundle", overwrite=True)
     engine, engines = _build(bundle, report)
     report(f"running {CLIP_FRAMES} frames on ONNX Runtime")
     summary = run_video(VideoSession(engine), clip, Outputs(video=tracked, json_lines=json_lines))
@@ -86,6 +91,13 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
     return DemoResult(
         clip, bundle, engines, tracked, json_lines, parity_report, summary, seconds=perf_counter() - begin
     )
+
+
+def _write_clip(path: Path) -> None:
+    pictures = render_clip(CLIP_SPLIT, CLIP_SEED, 0, frames=CLIP_FRAMES, size=CLIP_SIZE).frames
+    with VideoWriter(path, CLIP_SIZE, CLIP_RATE) as writer:
+        for index, picture in enumerate(pictures):
+            writer.write(picture, Fraction(index, CLIP_RATE))
 
 
 def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> Path:

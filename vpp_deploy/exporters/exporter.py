@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import torch
@@ -39,6 +40,7 @@ from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, Detector
 from vpp_deploy.models.detector import VppDetector
 from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
 from vpp_deploy.models.random_weights import randomise_
+from vpp_deploy.models.shipped import SHIPPED_MODELS, shipped_weights
 
 WEIGHTS_FILE = "weights.safetensors"
 Progress = Callable[[str], None]
@@ -58,7 +60,7 @@ def export(
     checkpoint: Path | str | None = None,
     random_weights: RandomWeights | None = None,
     keep: KeepSchedule | str = "0.55",
-    size: tuple[int, int] = (544, 960),
+    size: tuple[int, int] | None = None,
     dataset: str | None = None,
     max_tracks: int = 50,
     max_detections: int = 50,
@@ -72,10 +74,11 @@ def export(
         model: a name that `vpp-deploy models` lists, or a configuration of your own (which then also says the keep
             schedule and the data set).
         out: the bundle's folder; its parent exists.
-        checkpoint: trained weights, `.pth` or `.safetensors`. Either this or `random_weights` is given.
-        random_weights: weights without training, for trying out.
+        checkpoint: trained weights, `.pth` or `.safetensors`.
+        random_weights: weights without training, for trying out. Without this and a checkpoint, the model must be one
+            whose weights come with the package (`vpp-demo`).
         keep: keep schedule, see `parse_keep_schedule`.
-        size: height and width of the model's input in pixels, multiples of 32.
+        size: height and width of the model's input in pixels, multiples of 32; None takes the model's own.
         dataset: label set; None takes the model's own.
         max_tracks: track query slots.
         max_detections: candidate queries that leave the graph each frame.
@@ -84,20 +87,23 @@ def export(
         progress: called with a line about each step.
 
     Raises:
-        UsageError: neither or both of `checkpoint` and `random_weights`.
+        UsageError: both `checkpoint` and `random_weights`; or neither, and the model's weights are not shipped.
         ConfigError: bad keep schedule.
         CheckpointError: the checkpoint cannot be used.
         ExportError: unknown model or data set, impossible size, or a graph that a backend could not run.
         OutputError: the bundle cannot be written.
     """
     config = model if isinstance(model, DetectorConfig) else model_config(model, keep, dataset)
-    if (checkpoint is None) == (random_weights is None):
-        raise UsageError(
-            f"export {config.name}: give a checkpoint, or ask for random weights explicitly (one of the two)"
-        )
+    if checkpoint is not None and random_weights is not None:
+        raise UsageError(f"export {config.name}: a checkpoint and random weights exclude each other; give one of them")
     tracker = TrackerSpec()
     options = GraphOptions(
-        size, max_tracks, max_detections, tracker.new_score, tracker.track_score, selection_noise=selection_noise
+        size or config.frame_size,
+        max_tracks,
+        max_detections,
+        tracker.new_score,
+        tracker.track_score,
+        selection_noise=selection_noise,
     )
     with BundleWriter(out, overwrite=overwrite) as writer:
         progress("loading weights")
@@ -125,13 +131,19 @@ def export(
 def _weights(
     config: DetectorConfig, checkpoint: Path | str | None, random_weights: RandomWeights | None
 ) -> tuple[VppDetector, WeightsSource]:
-    if checkpoint is not None:
-        path = Path(checkpoint)
-        detector = load_detector(config, path)
-        return detector, WeightsSource(kind="checkpoint", name=path.name, sha256=sha256_of_file(path))
-    assert random_weights is not None
-    seed = random_weights.seed
-    return randomise_(VppDetector(config), seed), WeightsSource(kind="random", name="random weights", seed=seed)
+    if random_weights is not None:
+        seed = random_weights.seed
+        return randomise_(VppDetector(config), seed), WeightsSource(kind="random", name="random weights", seed=seed)
+    path = shipped_weights(config) if checkpoint is None else Path(checkpoint)
+    if path is None:
+        raise UsageError(
+            f"export {config.name}: give a checkpoint, or ask for random weights explicitly "
+            f"(weights come with the package only for {', '.join(SHIPPED_MODELS)})"
+        )
+    detector = load_detector(config, path)
+    kind: Literal["checkpoint", "shipped"] = "shipped" if checkpoint is None else "checkpoint"
+    name = path.name if checkpoint is not None else f"{config.name}/{path.name}"
+    return detector, WeightsSource(kind=kind, name=name, sha256=sha256_of_file(path))
 
 
 def _graph_file(phase: Phase) -> str:

@@ -165,6 +165,7 @@ class DetectorConfig:
         keep: keep schedule.
         reference_tokens: which value of a token the next frame is matched against: `evaluation` (output of stage 0,
             what the published evaluation computes) or `paper` (the value before block 1).
+        frame_size: height and width in pixels that the model was made for; an export may choose others.
     """
 
     name: str
@@ -173,6 +174,7 @@ class DetectorConfig:
     dataset: str = "youtube-vis-2021"
     keep: KeepSchedule = field(default=KEEP_SCHEDULES["0.55"])
     reference_tokens: ReferenceTokens = "evaluation"
+    frame_size: tuple[int, int] = (544, 960)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -196,6 +198,7 @@ class DetectorConfig:
                 "backbone": BackboneConfig(**data["backbone"]),
                 "head": HeadConfig(**data["head"]),
                 "keep": KeepSchedule(**keep),
+                "frame_size": tuple(data["frame_size"]),
             }
             return DetectorConfig(**data | parts)
         except (KeyError, TypeError) as error:
@@ -205,11 +208,19 @@ class DetectorConfig:
 MODELS = {
     "vpp-tiny": DetectorConfig("vpp-tiny", BackboneConfig(192, 3), HeadConfig()),
     "vpp-small": DetectorConfig("vpp-small", BackboneConfig(384, 6), HeadConfig()),
+    "vpp-demo": DetectorConfig(
+        "vpp-demo",
+        BackboneConfig(96, 3, stem_width=16),
+        HeadConfig(64, encoder_layers=2, encoder_ffn=256, decoder_layers=3, decoder_ffn=256, queries=20, norm_groups=8),
+        dataset="shapes",
+        frame_size=(256, 384),
+    ),
     "vpp-micro": DetectorConfig(
         "vpp-micro",
         BackboneConfig(48, 3, stem_width=16),
         HeadConfig(32, encoder_layers=2, encoder_ffn=64, decoder_layers=3, decoder_ffn=64, queries=12),
         dataset="shapes",
+        frame_size=(192, 320),
     ),
 }
 
