@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -188,8 +187,3 @@ def _render_chunk(folder: Path, clip_set: ClipSet, start: int, end: int) -> None
         frames[index], identities[index] = clip.frames, clip.identities
         labels[index] = -1
         labels[index, : len(clip.labels)] = clip.labels
-
-
-def default_workers() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

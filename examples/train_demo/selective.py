@@ -120,10 +120,7 @@ class SoftSelectiveViTAdapter(SelectiveViTAdapter):
         soft = (similarity * SELECTION_NOISE_SCALE).softmax(-1)
         hard = F.one_hot(similarity.argmax(-1), soft.shape[-1]).to(soft.dtype)
         mapped = _straight_through(hard, soft) @ state.deep
-        logits = module.selector(module.norm_selector(mapped)).log_softmax(-1)
-        image = logits.transpose(1, 2).unflatten(-1, grid)
-        smooth = F.avg_pool2d(F.pad(image, (4, 4, 4, 4), mode="replicate"), kernel_size=9, stride=1)
-        smooth = smooth.flatten(2).transpose(1, 2).log_softmax(-1)
+        smooth = module.smoothed_logits(mapped, grid).log_softmax(-1)
         noisy = smooth if noise is None else smooth + SELECTION_NOISE_SCALE * noise
         score = noisy.softmax(-1)[..., 0]
         chosen = score.topk(self.kept_tokens(grid)[0], dim=-1).indices

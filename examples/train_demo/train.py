@@ -15,11 +15,12 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from examples.train_demo.data import Clips, Frame, Targets, default_workers
+from examples.train_demo.data import Clips, Frame, Targets
 from examples.train_demo.log import TrainingLog
 from examples.train_demo.model import TrainedDetector
 from examples.train_demo.recipe import RECIPES, Recipe, Stage
 from examples.train_demo.weights import save_weights
+from vpp_deploy.processors import available_processors
 
 SAVE_SECONDS = 180
 LOG_STEPS = 20
@@ -38,12 +39,12 @@ def main(
     if device == "cuda":
         device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}"
     else:
-        torch.set_num_threads(max(1, default_workers() // world))
+        torch.set_num_threads(max(1, available_processors() // world))
         torch.set_flush_denormal(True)
     work.mkdir(parents=True, exist_ok=True)
     plan = RECIPES[recipe]
     if rank == 0:
-        Clips(clips or work / "clips", plan.clips, default_workers())
+        Clips(clips or work / "clips", plan.clips, available_processors())
     if world > 1:
         dist.barrier()
     run = Training(plan, Clips(clips or work / "clips", plan.clips, 1), work, device, rank, world)

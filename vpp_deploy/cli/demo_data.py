@@ -30,7 +30,8 @@ def command(
 ) -> None:
     """Write videos of moving shapes, with masks and tracks, in YouTube-VIS layout. The same options, the same bytes."""
     frame_size = parse_size(size)
-    from vpp_deploy.demo.dataset import ANNOTATIONS, IMAGES, write_dataset
+    from vpp_deploy.demo.dataset import ANNOTATIONS, write_dataset
+    from vpp_deploy.evaluation.dataset import IMAGES
 
     with frame_bar() as progress:
         written = write_dataset(

@@ -20,10 +20,10 @@ from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.demo.scenes import SceneClip, render_clip
 from vpp_deploy.demo.textures import SHAPES
 from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.evaluation.dataset import IMAGES
 from vpp_deploy.frames import Size
 from vpp_deploy.video.results import encode_mask
 
-IMAGES: Final = "JPEGImages"
 ANNOTATIONS: Final = "instances.json"
 MIN_PIXELS: Final = 64
 """An object of which less than this many pixels are visible in every frame is not annotated."""

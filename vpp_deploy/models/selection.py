@@ -89,10 +89,14 @@ class MappingSelectiveModule(nn.Module):
         """
         source = self.association(tokens, reference, positions, grid)
         mapped = gather_tokens(deep, source)
+        return _keep_probability(self.smoothed_logits(mapped, grid), noise), source
+
+    def smoothed_logits(self, mapped: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Log-probabilities of keep and drop, averaged over 9×9 tokens: mapped tokens `[B, N, D]` to `[B, N, 2]`."""
         log_probability = self.selector(self.norm_selector(mapped)).log_softmax(-1)
         image = log_probability.transpose(1, 2).unflatten(-1, grid)
         smooth = F.avg_pool2d(F.pad(image, (4, 4, 4, 4), mode="replicate"), kernel_size=9, stride=1)
-        return _keep_probability(smooth.flatten(2).transpose(1, 2), noise), source
+        return smooth.flatten(2).transpose(1, 2)
 
 
 def _keep_probability(logits: Tensor, noise: Tensor | None) -> Tensor:
