@@ -23,6 +23,7 @@ PREFIX = "detector."
 _INERT_PACKAGES = ("mmengine", "mmcv", "mmdet", "mmtrack", "numpy", "datetime", "argparse", "pathlib")
 """Training metadata (logs, configs) in official checkpoints pickles objects of these; they are read as inert blanks."""
 _SELECTION_PARTS = (f"{PREFIX}backbone.selective_modules.", f"{PREFIX}backbone.interactions.0.matching_module.")
+_WRAPPERS = ("state_dict", "model", "model_state")
 _EXAMPLES = 5
 
 
@@ -40,7 +41,8 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint file by name.
 
     Args:
-        path: `.safetensors`, or a PyTorch `.pth` / `.pt` file, plain or in mmengine's `state_dict` wrapper.
+        path: `.safetensors`, or a PyTorch `.pth` / `.pt` file: plain, or a dictionary that holds the tensors under
+            `state_dict` (mmengine), `model` (MAE, ConvNeXt, Swin) or `model_state` (PyTorchVideo).
 
     Raises:
         CheckpointError: missing, truncated or garbage file; a pickle that refers to anything but tensors, plain
@@ -121,8 +123,8 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    if isinstance(content, Mapping):
+        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
     if not isinstance(content, Mapping):
         raise CheckpointError(f"checkpoint {path}: holds a {type(content).__name__}, not a dictionary of tensors")
     tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
@@ -134,21 +136,34 @@ def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
 def _check(
     path: Path, config: DetectorConfig, expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]
 ) -> None:
-    missing = sorted(expected.keys() - found.keys())
-    unexpected = sorted(found.keys() - expected.keys())
-    shapes = [
-        f"{name} {list(found[name])} instead of {list(shape)}"
-        for name, shape in sorted(expected.items())
-        if name in found and tuple(found[name]) != tuple(shape)
-    ]
-    problems = {"missing": missing, "unexpected": unexpected, "of the wrong shape": shapes}
-    listed = "; ".join(f"{len(names)} {kind}: {_handful(names)}" for kind, names in problems.items() if names)
-    if not listed:
+    differing = mismatch(expected, found)
+    if differing is None:
         return
     hint = "is it a checkpoint of another model or label set?"
-    if not missing and not unexpected and all(any(part in name for part in _SELECTION_PARTS) for name in shapes):
+    shapes = [name for name in expected.keys() & found.keys() if tuple(found[name]) != tuple(expected[name])]
+    if expected.keys() == found.keys() and all(name.startswith(_SELECTION_PARTS) for name in shapes):
         hint = "its selection modules cannot run on this model's tokens; it only serves the keep schedule dense"
-    raise CheckpointError(f"checkpoint {path} does not fit {config.name} ({config.dataset}): {listed}; {hint}")
+    raise CheckpointError(f"checkpoint {path} does not fit {config.name} ({config.dataset}): {differing}; {hint}")
+
+
+def mismatch(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str | None:
+    """What is wrong with a checkpoint's tensors, as a clause that names a few of them; None if they fit.
+
+    Args:
+        expected: shapes by name.
+        found: shapes by name.
+    """
+    problems = {
+        "missing": sorted(expected.keys() - found.keys()),
+        "unexpected": sorted(found.keys() - expected.keys()),
+        "of the wrong shape": [
+            f"{name} {list(found[name])} instead of {list(shape)}"
+            for name, shape in sorted(expected.items())
+            if name in found and tuple(found[name]) != tuple(shape)
+        ],
+    }
+    listed = [f"{len(names)} {kind}: {_handful(names)}" for kind, names in problems.items() if names]
+    return "; ".join(listed) or None
 
 
 def _handful(names: Sequence[str]) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from torch import Tensor, nn
 
 from vpp_deploy.models.papr.foreground import StageForeground
 from vpp_deploy.models.papr.hooks import changed_input, changed_output
-from vpp_deploy.models.papr.output import PaprOutput
-from vpp_deploy.models.papr.significance import checked_keep, mean_map
-from vpp_deploy.models.papr.stages import checked_stages
+from vpp_deploy.models.papr.staged import StagedModel
 from vpp_deploy.models.papr.structure import require_structure
 
 _NEEDED: Final = {
@@ -27,7 +25,7 @@ _UNWANTED: Final = {
 }
 
 
-class PaprConvNeXt(nn.Module):
+class PaprConvNeXt(StagedModel):
     """A timm `ConvNeXt` whose MLPs run on the foreground; the background becomes exactly 0, residual included.
 
     Args:
@@ -41,57 +39,42 @@ class PaprConvNeXt(nn.Module):
     """
 
     def __init__(self, model: nn.Module, keep: float, stages: Sequence[int] | None = None) -> None:
-        super().__init__()
         require_structure(model, "a ConvNeXt", _NEEDED, _UNWANTED)
-        self.model, self.keep = model, checked_keep(keep)
-        self.layers: list[Any] = list(model.stages)  # type: ignore[arg-type]
-        self.stages = checked_stages(stages, len(self.layers))
+        super().__init__(model, cast("Iterable[Any]", model.stages), keep, stages)
 
-    def forward(self, image: Tensor, features: Tensor | None = None) -> PaprOutput:
-        """Classify; arguments as in `PaprVit`."""
-        if self.keep == 1:
-            return PaprOutput(self.model(image), (), ())
-        assert features is not None
-        base = mean_map(features)
-        foregrounds = [StageForeground(base, self.keep, stage) for stage in self.stages]
-        with ExitStack() as hooks:
-            for stage, foreground in zip(self.stages, foregrounds, strict=True):
-                _prune(hooks, self.layers[stage].blocks, foreground)
-            logits = self.model(image)
-        return PaprOutput(logits, *zip(*((f.significance, f.kept) for f in foregrounds), strict=True))
+    def prune(self, hooks: ExitStack, blocks: Any, foreground: StageForeground) -> None:
+        """Hook the blocks of one stage."""
 
+        def choose(image: Tensor) -> Tensor:
+            foreground.choose((image.shape[2], image.shape[3]))
+            return image
 
-def _prune(hooks: ExitStack, blocks: Any, foreground: StageForeground) -> None:
-    def choose(image: Tensor) -> Tensor:
-        foreground.choose((image.shape[2], image.shape[3]))
-        return image
+        def to_image(pixels: Tensor) -> Tensor:
+            image: Tensor = pixels.transpose(1, 2).unflatten(2, foreground.grid)
+            return image
 
-    def to_image(pixels: Tensor) -> Tensor:
-        image: Tensor = pixels.transpose(1, 2).unflatten(2, foreground.grid)
-        return image
+        def take_from_image(image: Tensor) -> Tensor:
+            return foreground.take(image.flatten(2).transpose(1, 2))
 
-    def take_from_image(image: Tensor) -> Tensor:
-        return foreground.take(image.flatten(2).transpose(1, 2))
+        def clear_background(image: Tensor) -> Tensor:
+            return to_image(foreground.put(take_from_image(image)))
 
-    def clear_background(image: Tensor) -> Tensor:
-        return to_image(foreground.put(take_from_image(image)))
+        def take(pixels: Tensor) -> Tensor:
+            return foreground.take(pixels.flatten(1, 2))
 
-    def take(pixels: Tensor) -> Tensor:
-        return foreground.take(pixels.flatten(1, 2))
+        def put(rows: Tensor) -> Tensor:
+            pixels: Tensor = foreground.put(rows).unflatten(1, foreground.grid)
+            return pixels
 
-    def put(rows: Tensor) -> Tensor:
-        pixels: Tensor = foreground.put(rows).unflatten(1, foreground.grid)
-        return pixels
+        def take_as_image(image: Tensor) -> Tensor:
+            return take_from_image(image).transpose(1, 2).unsqueeze(2)
 
-    def take_as_image(image: Tensor) -> Tensor:
-        return take_from_image(image).transpose(1, 2).unsqueeze(2)
+        def put_from_image(image: Tensor) -> Tensor:
+            return to_image(foreground.put(image.squeeze(2).transpose(1, 2)))
 
-    def put_from_image(image: Tensor) -> Tensor:
-        return to_image(foreground.put(image.squeeze(2).transpose(1, 2)))
-
-    hooks.enter_context(changed_input(blocks[0], choose))
-    # Only the stage's first block can have a background in its residual: it gives none to the blocks behind it.
-    hooks.enter_context(changed_output(blocks[0], clear_background))
-    for block in blocks:
-        hooks.enter_context(changed_input(block.norm, take_as_image if block.use_conv_mlp else take))
-        hooks.enter_context(changed_output(block.mlp, put_from_image if block.use_conv_mlp else put))
+        hooks.enter_context(changed_input(blocks[0], choose))
+        # Only the stage's first block can have a background in its residual: it gives none to the blocks behind it.
+        hooks.enter_context(changed_output(blocks[0], clear_background))
+        for block in blocks:
+            hooks.enter_context(changed_input(block.norm, take_as_image if block.use_conv_mlp else take))
+            hooks.enter_context(changed_output(block.mlp, put_from_image if block.use_conv_mlp else put))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from torch import Tensor, nn
 
 from vpp_deploy.models.papr.foreground import StageForeground
 from vpp_deploy.models.papr.hooks import changed_input, changed_output
-from vpp_deploy.models.papr.output import PaprOutput
-from vpp_deploy.models.papr.significance import checked_keep, mean_map
-from vpp_deploy.models.papr.stages import checked_stages
+from vpp_deploy.models.papr.staged import StagedModel
 from vpp_deploy.models.papr.structure import require_structure
 
 _NEEDED: Final = {
@@ -27,7 +25,7 @@ _UNWANTED: Final = {
 }
 
 
-class PaprSwin(nn.Module):
+class PaprSwin(StagedModel):
     """A timm `SwinTransformer` whose MLPs run on the foreground; the background keeps its value after attention.
 
     Args:
@@ -41,32 +39,17 @@ class PaprSwin(nn.Module):
     """
 
     def __init__(self, model: nn.Module, keep: float, stages: Sequence[int] | None = None) -> None:
-        super().__init__()
         require_structure(model, "a Swin transformer", _NEEDED, _UNWANTED)
-        self.model, self.keep = model, checked_keep(keep)
-        self.layers: list[Any] = list(model.layers)  # type: ignore[arg-type]
-        self.stages = checked_stages(stages, len(self.layers))
+        super().__init__(model, cast("Iterable[Any]", model.layers), keep, stages)
 
-    def forward(self, image: Tensor, features: Tensor | None = None) -> PaprOutput:
-        """Classify; arguments as in `PaprVit`."""
-        if self.keep == 1:
-            return PaprOutput(self.model(image), (), ())
-        assert features is not None
-        base = mean_map(features)
-        foregrounds = [StageForeground(base, self.keep, stage) for stage in self.stages]
-        with ExitStack() as hooks:
-            for stage, foreground in zip(self.stages, foregrounds, strict=True):
-                _prune(hooks, self.layers[stage].blocks, foreground)
-            logits = self.model(image)
-        return PaprOutput(logits, *zip(*((f.significance, f.kept) for f in foregrounds), strict=True))
+    def prune(self, hooks: ExitStack, blocks: Any, foreground: StageForeground) -> None:
+        """Hook the blocks of one stage."""
 
+        def choose(pixels: Tensor) -> Tensor:
+            foreground.choose((pixels.shape[1], pixels.shape[2]))
+            return pixels
 
-def _prune(hooks: ExitStack, blocks: Any, foreground: StageForeground) -> None:
-    def choose(pixels: Tensor) -> Tensor:
-        foreground.choose((pixels.shape[1], pixels.shape[2]))
-        return pixels
-
-    hooks.enter_context(changed_input(blocks[0], choose))
-    for block in blocks:
-        hooks.enter_context(changed_input(block.norm2, foreground.take))
-        hooks.enter_context(changed_output(block.mlp, foreground.put))
+        hooks.enter_context(changed_input(blocks[0], choose))
+        for block in blocks:
+            hooks.enter_context(changed_input(block.norm2, foreground.take))
+            hooks.enter_context(changed_output(block.mlp, foreground.put))

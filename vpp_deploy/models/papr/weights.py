@@ -14,13 +14,9 @@ import timm.models.vision_transformer
 from torch import Tensor, nn
 
 from vpp_deploy.errors import CheckpointError
-from vpp_deploy.models import checkpoint
+from vpp_deploy.models.checkpoint import mismatch, read_checkpoint
 from vpp_deploy.models.papr.model import family_of
 from vpp_deploy.models.papr.proposals import IMAGE_PROPOSALS, ClipProposal, ImageProposal, fused, proposal
-
-_WRAPPERS: Final = ("model", "model_state")
-"""Under these, MAE, ConvNeXt, Swin and PyTorchVideo files keep their tensors."""
-_EXAMPLES: Final = 5
 
 Replacement = str | Callable[[re.Match[str]], str]
 _MOBILEONE_KEYS: Final[tuple[tuple[str, Replacement], ...]] = (
@@ -50,23 +46,6 @@ _FUSED_PROJECTION: Final = ".attn.qkv.weight"
 _PYTORCHVIDEO_HEAD: Final = re.compile(r"blocks\.5\.(proj|pool\.post_conv|activation)\.")
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by name, also out of the wrappers that MAE, ConvNeXt, Swin and PyTorchVideo use.
-
-    Args:
-        path: as for `vpp_deploy.models.checkpoint.read_checkpoint`.
-
-    Raises:
-        CheckpointError: missing, unreadable or unsafe file.
-    """
-    if not path.is_file() or path.suffix == ".safetensors":
-        return checkpoint.read_checkpoint(path)
-    content = checkpoint._read_pickle(path)
-    if isinstance(content, Mapping):
-        content = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), content)
-    return checkpoint._tensors_of(path, content)
-
-
 def load_base(model: nn.Module, path: Path) -> nn.Module:
     """Load a checkpoint into a base model: the library's own layout, or the authors' of MAE, ConvNeXt, Swin, VideoMAE.
 
@@ -76,7 +55,7 @@ def load_base(model: nn.Module, path: Path) -> nn.Module:
     Raises:
         CheckpointError: the file cannot be read, or does not fit the model.
     """
-    tensors = read_tensors(path)
+    tensors = read_checkpoint(path)
     layouts: dict[str, Callable[[dict[str, Tensor], Any], Mapping[str, Tensor]]] = {
         "vit": timm.models.vision_transformer.checkpoint_filter_fn,
         "convnext": timm.models.convnext.checkpoint_filter_fn,
@@ -102,11 +81,11 @@ def load_proposal(name: str, path: Path) -> ImageProposal | ClipProposal:
         CheckpointError: the file cannot be read, or does not fit the network.
     """
     if name in IMAGE_PROPOSALS:
-        network, tensors = timm.create_model(name), read_tensors(path)
+        network, tensors = timm.create_model(name), read_checkpoint(path)
         load = load_mobileone if name.startswith("mobileone") else load_strictly
         return ImageProposal(load(network, tensors, path))
     made = proposal(name)
-    headless = {key: tensor for key, tensor in read_tensors(path).items() if not _PYTORCHVIDEO_HEAD.match(key)}
+    headless = {key: tensor for key, tensor in read_checkpoint(path).items() if not _PYTORCHVIDEO_HEAD.match(key)}
     load_strictly(made.network, headless, path)
     return made
 
@@ -143,19 +122,10 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     """
     expected = model.state_dict()
     given = {**{name: v for name, v in expected.items() if name.endswith("num_batches_tracked")}, **tensors}
-    problems = {
-        "missing": sorted(expected.keys() - given.keys()),
-        "unexpected": sorted(given.keys() - expected.keys()),
-        "of the wrong shape": [
-            f"{name} {list(given[name].shape)} instead of {list(tensor.shape)}"
-            for name, tensor in expected.items()
-            if name in given and given[name].shape != tensor.shape
-        ],
-    }
-    listed = "; ".join(f"{len(names)} {kind}: {_handful(names)}" for kind, names in problems.items() if names)
-    if listed:
+    differing = mismatch(_shapes(expected), _shapes(given))
+    if differing:
         raise CheckpointError(
-            f"checkpoint {path} does not fit {type(model).__name__}: {listed}; is it another model's?"
+            f"checkpoint {path} does not fit {type(model).__name__}: {differing}; is it another model's?"
         )
     model.load_state_dict(given, strict=True)
     return model.eval()
@@ -186,6 +156,5 @@ def _renamed(name: str, replacements: Sequence[tuple[str, Replacement]]) -> str:
     return name
 
 
-def _handful(names: Sequence[str]) -> str:
-    rest = len(names) - _EXAMPLES
-    return ", ".join(names[:_EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
