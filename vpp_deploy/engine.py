@@ -24,9 +24,10 @@ class StreamState:
     """Everything that a stream remembers, as host data.
 
     Attributes:
-        phase: the graph that the next frame runs; `init` means that the next frame is the first of a video.
+        phase: the graph that the next frame runs; `init` means that the next frame is the first of a video, `model`
+            that the bundle has no state.
         tensors: state tensors by their manifest name (`reference`, `deep`, `positions`); empty in phase `init`, and
-            for a dense model always.
+            for a model without state always.
     """
 
     phase: Phase = "init"
@@ -39,7 +40,8 @@ class EngineStream(Protocol):
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame and advance the state.
 
-        The first call after construction or `reset` runs the `init` graph, every later one the `step` graph.
+        The first call after construction or `reset` runs the `init` graph, every later one the `step` graph; without
+        state, all run the `model` graph.
 
         Args:
             inputs: every non-state input of the phase's graph, by its manifest name. Inputs that only the step graph
@@ -106,7 +108,7 @@ class HostStream:
     def __init__(self, manifest: Manifest, run_graph: RunGraph) -> None:
         self._manifest = manifest
         self._run_graph = run_graph
-        self._state = StreamState()
+        self._state = StreamState(manifest.phases[0])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame and advance the state; see `EngineStream.run`."""
@@ -117,12 +119,13 @@ class HostStream:
             feed |= {state.input: self._state.tensors[state.name] for state in states}
         names = [tensor.name for tensor in graph.outputs] + [state.output for state in states]
         outputs = dict(zip(names, self._run_graph(phase, names, feed), strict=True))
-        self._state = StreamState("step", {state.name: outputs.pop(state.output) for state in states})
+        following = self._manifest.phases[-1]
+        self._state = StreamState(following, {state.name: outputs.pop(state.output) for state in states})
         return outputs
 
     def reset(self) -> None:
         """Forget the past."""
-        self._state = StreamState()
+        self._state = StreamState(self._manifest.phases[0])
 
     def snapshot(self) -> StreamState:
         """A copy of the state."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from vpp_deploy.bundle.manifest import Manifest
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Size, VideoFrame
 from vpp_deploy.results import FrameResult
@@ -101,10 +101,10 @@ def run_video(
     _check_distinct(Path(video), outputs)
     session.reset()
     begin = perf_counter()
-    record = _Record(session.engine.manifest)
+    record = _Record(session.manifest)
     with ExitStack() as stack:
         reader = stack.enter_context(read_video(video, session.engine.frame_size, max_frames=max_frames))
-        sinks = _open_sinks(stack, outputs, reader, session.engine.manifest.class_names)
+        sinks = _open_sinks(stack, outputs, reader, session.manifest.class_names)
         while True:
             start = perf_counter()
             frame = next(reader, None)
@@ -151,7 +151,7 @@ def _check_distinct(video: Path, outputs: Outputs) -> None:
 class _Record:
     """What is counted while a video runs."""
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: VppManifest) -> None:
         self.frames = 0
         self._identities: set[int] = set()
         self._keep_ratios: dict[str, list[float]] = {point.name: [] for point in manifest.selection_points}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Array, Engine, EngineStream, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import VideoFrame
@@ -57,15 +58,15 @@ class VideoSession:
             selection deterministic.
 
     Raises:
-        UsageError: a noise seed for a bundle without a noise input.
+        UsageError: a bundle that is not of family `vpp`; a noise seed for one without a noise input.
     """
 
     def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
-        manifest = engine.manifest
+        manifest = VppManifest.of(engine.manifest, "a video session")
         self.engine = engine
+        self.manifest = manifest
         self.stream: EngineStream = engine.open_stream()
         self.tracker = QueryTracker(manifest.tracker, manifest.detection.num_queries, manifest.detection.query_width)
-        self._manifest = manifest
         self._noise_seed = noise_seed
         self._noise_shape = next((t.shape for t in manifest.graphs["step"].inputs if t.name == NOISE_INPUT), None)
         if noise_seed is not None and self._noise_shape is None:
@@ -139,7 +140,7 @@ class VideoSession:
 
     def prepare(self, frame: VideoFrame) -> dict[str, Array]:
         """The graph inputs for a frame: pixels, geometry, track queries and noise."""
-        detection = self._manifest.detection
+        detection = self.manifest.detection
         feed = self._feed = self.tracker.feed(detection.max_tracks)
         count = len(feed.identities)
         queries = np.zeros((detection.max_tracks, detection.query_width), np.float32)
@@ -159,7 +160,7 @@ class VideoSession:
     def complete(self, frame: VideoFrame, outputs: Mapping[str, Array]) -> FrameResult:
         """Track the detections in the graph's outputs; follows the `prepare` of the same frame."""
         assert self._feed is not None
-        detection = self._manifest.detection
+        detection = self.manifest.detection
         filled = detection.num_queries + len(self._feed.identities)
         rows = np.flatnonzero(outputs["query_indices"] < filled)  # empty track slots come along to fill the output
         queries = outputs["query_indices"][rows]
@@ -174,7 +175,7 @@ class VideoSession:
             score_floor=self.tracker.score_floor(queries),
         )
         instances = self.tracker.update(self._frames, detections, outputs["query_features"][rows])
-        points = [point for point in self._manifest.selection_points if point.output in outputs]
+        points = [point for point in self.manifest.selection_points if point.output in outputs]
         self._frames, self._last_index = self._frames + 1, frame.index
         return FrameResult(
             index=frame.index,
@@ -182,7 +183,7 @@ class VideoSession:
             original_size=frame.original_size,
             instances=instances,
             kept={point.name: outputs[point.output] for point in points},
-            grid=self._manifest.token_grid,
+            grid=self.manifest.token_grid,
             candidates_dropped=max(0, int(outputs["candidates"][0]) - len(outputs["query_indices"])),
             tracks_not_fed=self._feed.not_fed,
             seconds={},

@@ -9,19 +9,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from vpp_deploy.bundle import Bundle, BundleWriter, FileRecord, Manifest, Phase, externalize
-from vpp_deploy.bundle.manifest import (
-    DetectionSpec,
-    GraphSpec,
-    ModelSpec,
-    Preprocessing,
-    Provenance,
-    SelectionPoint,
-    StateSpec,
-    TensorSpec,
-    TrackerSpec,
-    WeightsSource,
-)
+from vpp_deploy.bundle import Bundle, BundleWriter, FileRecord, Phase, VppManifest, externalize
+from vpp_deploy.bundle.manifest import GraphSpec, ModelSpec, Provenance, StateSpec, TensorSpec, WeightsSource
+from vpp_deploy.bundle.vpp_manifest import DetectionSpec, Preprocessing, SelectionPoint, TrackerSpec
 
 PATCH = 16
 ROWS, COLUMNS = 2, 3
@@ -54,7 +44,7 @@ def models(seed: int = 0) -> dict[Phase, onnx.ModelProto]:
     return {"init": _model("init", seed), "step": _model("step", seed)}
 
 
-def manifest(files: Mapping[str, FileRecord], **changes: Any) -> Manifest:
+def manifest(files: Mapping[str, FileRecord], **changes: Any) -> VppManifest:
     """A manifest for `models`, with top-level fields replaced by `changes`."""
     fields: dict[str, Any] = {
         "model": ModelSpec(name="tiny", family="vpp", keep_schedule="custom", dataset="none", config={"width": WIDTH}),
@@ -86,7 +76,7 @@ def manifest(files: Mapping[str, FileRecord], **changes: Any) -> Manifest:
         ),
         "files": dict(files),
     }
-    return Manifest(**(fields | changes))
+    return VppManifest(**(fields | changes))
 
 
 def fill(folder: Path, seed: int = 0) -> None:

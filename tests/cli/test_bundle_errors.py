@@ -34,7 +34,7 @@ def with_altered_graph(bundle: Path) -> None:
 
 
 def of_newer_schema(bundle: Path) -> None:
-    edit(bundle / "manifest.json", lambda manifest: manifest.update(schema_version=2))
+    edit(bundle / "manifest.json", lambda manifest: manifest.update(schema_version=99))
 
 
 def that_escapes(bundle: Path) -> None:
@@ -62,7 +62,7 @@ def with_half_a_manifest(bundle: Path) -> None:
     [
         (without_weights, "missing"),
         (with_altered_graph, "altered"),
-        (of_newer_schema, "schema version 2"),
+        (of_newer_schema, "schema version 99"),
         (that_escapes, "outside the bundle"),
         (without_manifest, "has no manifest.json"),
         (with_half_a_manifest, "not JSON"),

@@ -12,7 +12,7 @@ import torch
 
 import vpp_deploy
 from tests.models import golden
-from vpp_deploy.bundle.manifest import TrackerSpec
+from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.frames import VideoFrame
 from vpp_deploy.models.checkpoint import PREFIX
 from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, DetectorConfig

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.bundle.factory import make_bundle, state_dict
-from vpp_deploy.bundle import PHASES
+from vpp_deploy.bundle import VppManifest
 from vpp_deploy.engines.tensorrt_build import BuildReport, build_tensorrt_engine
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
 from vpp_deploy.errors import BuildError, DependencyError, DeviceError, OutputError, UsageError, VppDeployError
@@ -107,7 +107,7 @@ def test_several_targets_and_the_default(linear: Path, tmp_path: Path) -> None:
 @needs_rtx
 def test_both_graphs_of_a_bundle_build_from_the_shared_weights(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path / "tiny.bundle", seed=5)
-    for phase in PHASES:
+    for phase in VppManifest.phases:
         build_tensorrt_engine(
             bundle.graph_path(phase), tmp_path / phase, flavour="tensorrt-rtx", compute_capabilities=["8.9"]
         )

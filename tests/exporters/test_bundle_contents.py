@@ -14,7 +14,7 @@ import torch
 
 import vpp_deploy
 from vpp_deploy import ops
-from vpp_deploy.bundle.manifest import PHASES
+from vpp_deploy.bundle import VppManifest
 from vpp_deploy.errors import CheckpointError, ExportError, OutputError, UsageError
 from vpp_deploy.models.checkpoint import load_detector, official_state_dict
 from vpp_deploy.models.config import DetectorConfig
@@ -22,7 +22,7 @@ from vpp_deploy.models.detector import VppDetector
 from vpp_deploy.models.random_weights import randomise_
 
 
-@pytest.fixture(params=PHASES)
+@pytest.fixture(params=VppManifest.phases)
 def phase(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -99,7 +99,7 @@ def test_provenance_says_random(micro_bundle: vpp_deploy.Bundle) -> None:
     source = micro_bundle.manifest.provenance.weights
     assert (source.kind, source.seed) == ("random", 0)
     written = json.loads((micro_bundle.path / "manifest.json").read_text())
-    assert written["schema_version"] == 1
+    assert written["schema_version"] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.tracking.reference import assert_masks_follow, two_step_logits
-from vpp_deploy.bundle.manifest import TrackerSpec
+from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.tracking.detections import Detections, decode_detections
 from vpp_deploy.tracking.tracker import QueryTracker
 

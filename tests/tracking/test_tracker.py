@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpp_deploy.bundle.manifest import TrackerSpec
+from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.results import Instances
 from vpp_deploy.tracking.detections import Detections, decode_detections
 from vpp_deploy.tracking.tracker import QueryTracker, TrackerState

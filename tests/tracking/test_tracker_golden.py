@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vpp_deploy.bundle.manifest import TrackerSpec
+from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.tracking.detections import Detections
 from vpp_deploy.tracking.tracker import QueryTracker
 

@@ -14,9 +14,12 @@ from pydantic import ValidationError
 from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import SCHEMA_VERSION, FileRecord, Manifest, Phase
+from vpp_deploy.bundle.papr_manifest import PaprManifest
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.errors import BundleError, OutputError
 
 MANIFEST_FILE: Final = "manifest.json"
+_FAMILIES: Final[dict[Any, type[Manifest]]] = {"vpp": VppManifest, "papr": PaprManifest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +106,15 @@ def _read_manifest(folder: Path) -> Manifest:
             f"{path} has schema version {version}, this vpp-deploy reads up to {SCHEMA_VERSION}: upgrade vpp-deploy"
         )
     try:
-        return Manifest.model_validate(content)
+        return _FAMILIES.get(_family(content), VppManifest).model_validate(content)
     except ValidationError as error:
         raise BundleError(f"{path}: {_first_problem(error)}; export the bundle again") from error
+
+
+def _family(content: Any) -> Any:
+    model = content.get("model") if isinstance(content, dict) else None
+    family = model.get("family") if isinstance(model, dict) else None
+    return family if isinstance(family, str) else None
 
 
 def _first_problem(error: ValidationError) -> str:

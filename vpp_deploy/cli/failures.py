@@ -13,6 +13,7 @@ _EXTRAS: Final[dict[str, str | None]] = {
     "torch": "export",
     "torchvision": "export",
     "timm": "export",
+    "transformers": "export",
     "onnxscript": "export",
     "polygraphy": "export",
     "tensorrt_rtx": "rtx",

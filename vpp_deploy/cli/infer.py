@@ -14,7 +14,7 @@ from vpp_deploy.cli.progress import frame_bar
 from vpp_deploy.errors import UsageError
 
 if TYPE_CHECKING:
-    from vpp_deploy.bundle.manifest import DetectionSpec
+    from vpp_deploy.bundle.vpp_manifest import DetectionSpec
     from vpp_deploy.inference import Outputs, VideoSummary
 
 EXAMPLES = (
@@ -79,7 +79,7 @@ def command(
     show_summary(summary, video, outputs)
     if opened.manifest.provenance.weights.kind == "random":
         console.warn("the bundle's weights are random and untrained: masks, labels and tracks mean nothing")
-    for warning in warnings(summary, opened.manifest.detection):
+    for warning in warnings(summary, session.manifest.detection):
         console.warn(warning)
 
 

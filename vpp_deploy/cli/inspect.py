@@ -13,7 +13,7 @@ from vpp_deploy.cli.options import BundleArgument, JsonFlag
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vpp_deploy.bundle import Bundle, Manifest
+    from vpp_deploy.bundle import Bundle, VppManifest
     from vpp_deploy.bundle.manifest import TensorSpec
     from vpp_deploy.cli.contents import StoredEngine
 
@@ -22,7 +22,7 @@ EXAMPLES = ("vpp-deploy inspect small.bundle", "vpp-deploy inspect small.bundle 
 
 def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     """Show what a bundle holds: model, tokens kept, tensors, where it came from, its engines and their parity."""
-    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.bundle import Bundle, VppManifest
     from vpp_deploy.cli.contents import parity_summaries, stored_engines
 
     opened = Bundle.open(bundle)
@@ -37,25 +37,25 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
             }
         )
         return
-    _show_model(opened)
+    manifest = VppManifest.of(opened.manifest, "this page")
+    _show_model(opened, manifest)
     console.heading("Tokens kept")
-    console.show(_selection_points(opened.manifest))
+    console.show(_selection_points(manifest))
     console.heading("Inputs and outputs")
-    console.show(_tensors(opened.manifest))
+    console.show(_tensors(manifest))
     console.heading("State, from frame to frame")
-    console.show(_state(opened.manifest))
+    console.show(_state(manifest))
     console.heading("Preprocessing")
-    console.show(_preprocessing(opened.manifest))
+    console.show(_preprocessing(manifest))
     console.heading("Provenance")
-    console.show(_provenance(opened.manifest))
+    console.show(_provenance(manifest))
     console.heading("Engines")
     _show_engines(opened, engines)
     console.heading("Parity with PyTorch")
     _show_parity(opened, parity)
 
 
-def _show_model(bundle: Bundle) -> None:
-    manifest = bundle.manifest
+def _show_model(bundle: Bundle, manifest: VppManifest) -> None:
     model, detection = manifest.model, manifest.detection
     size = sum(record.bytes for record in manifest.files.values())
     rows, columns = manifest.token_grid
@@ -82,7 +82,7 @@ def _show_model(bundle: Bundle) -> None:
     )
 
 
-def _selection_points(manifest: Manifest) -> Table | str:
+def _selection_points(manifest: VppManifest) -> Table | str:
     schedule = manifest.model.keep_schedule
     if not manifest.selection_points:
         return f"all, in every block (keep schedule {schedule})"
@@ -96,7 +96,7 @@ def _selection_points(manifest: Manifest) -> Table | str:
     return table
 
 
-def _tensors(manifest: Manifest) -> Table:
+def _tensors(manifest: VppManifest) -> Table:
     """One row per tensor; a graph that lacks it has a dash."""
     table = console.table("", "name", "type", "init", "step")
     graphs = manifest.graphs
@@ -111,7 +111,7 @@ def _tensors(manifest: Manifest) -> Table:
     return table
 
 
-def _state(manifest: Manifest) -> Table | str:
+def _state(manifest: VppManifest) -> Table | str:
     if not manifest.state:
         return "none (dense: every frame is computed in full)"
     table = console.table("name", "type", "shape", "input of step", "output")
@@ -120,7 +120,7 @@ def _state(manifest: Manifest) -> Table | str:
     return table
 
 
-def _preprocessing(manifest: Manifest) -> Table:
+def _preprocessing(manifest: VppManifest) -> Table:
     spec = manifest.preprocessing
     return console.facts(
         [
@@ -132,7 +132,7 @@ def _preprocessing(manifest: Manifest) -> Table:
     )
 
 
-def _provenance(manifest: Manifest) -> Table:
+def _provenance(manifest: VppManifest) -> Table:
     made = manifest.provenance
     weights = made.weights
     if weights.kind == "random":

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 
 from vpp_deploy import ops
-from vpp_deploy.bundle.manifest import PHASES, Manifest, Phase
+from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.weights import externalize
 from vpp_deploy.engine import HostStream
@@ -27,7 +27,7 @@ _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
 
 
 def build(bundle: Bundle) -> None:
-    """Lower both graphs for ONNX Runtime, optimise them offline, and store them with one weights file in the bundle.
+    """Lower the graphs for ONNX Runtime, optimise them offline, and store them with one weights file in the bundle.
 
     The optimisations saved are those that do not depend on the processor; the others happen when the engine loads.
 
@@ -36,7 +36,7 @@ def build(bundle: Bundle) -> None:
         OutputError: the bundle cannot be written to.
     """
     with engine_writer(bundle, BACKEND) as (folder, finish):
-        optimised = {phase: _optimise(bundle, phase, folder / f"{phase}.onnx") for phase in PHASES}
+        optimised = {phase: _optimise(bundle, phase, folder / f"{phase}.onnx") for phase in bundle.manifest.phases}
         externalize({str(phase): model for phase, model in optimised.items()}, folder / _WEIGHTS_FILE)
         for phase, model in optimised.items():
             onnx.save(model, folder / f"{phase}.onnx")
@@ -105,7 +105,7 @@ class OnnxRuntimeEngine:
                 folder / f"{phase}.onnx",
                 _session_options(threads, profile and profile.with_name(f"{profile.name}-{phase}")),
             )
-            for phase in PHASES
+            for phase in bundle.manifest.phases
         }
 
     @property

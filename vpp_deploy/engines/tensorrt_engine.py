@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 
 from vpp_deploy import ops
-from vpp_deploy.bundle.manifest import PHASES, Manifest, Phase
+from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import EngineStream
 from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour
@@ -38,7 +38,7 @@ def installed_version(flavour: Flavour) -> str:
 
 
 def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] = ()) -> None:
-    """Lower both graphs to standard ONNX and build an engine of each, in a child process.
+    """Lower the graphs to standard ONNX and build an engine of each, in a child process.
 
     Args:
         bundle: where the graphs are, and where the engine goes.
@@ -51,7 +51,7 @@ def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] 
     version = installed_version(flavour)
     reports: dict[Phase, BuildReport] = {}
     with engine_writer(bundle, flavour) as (folder, finish):
-        for phase in PHASES:
+        for phase in bundle.manifest.phases:
             lowered = _write_lowered(bundle, phase, folder)
             engine = folder / f"{phase}.engine"
             reports[phase] = build_tensorrt_engine(

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vpp_deploy.bundle.atomic import atomic_file
-from vpp_deploy.bundle.manifest import Manifest
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.errors import OutputError
 from vpp_deploy.evaluation.coverage import count_kept, object_patches
 from vpp_deploy.evaluation.dataset import Video
@@ -77,7 +77,7 @@ def predict(session: VideoSession, video: Video, categories: Mapping[int, int]) 
     Raises:
         VideoError, DatasetError: a frame cannot be decoded, or is of another size than it should be.
     """
-    manifest = session.engine.manifest
+    manifest = session.manifest
     frames: list[list[Detection]] = []
     kept: dict[str, list[float]] = {point.name: [] for point in manifest.selection_points}
     objects_kept: dict[str, list[tuple[int, int]]] = {point.name: [] for point in manifest.selection_points}
@@ -106,7 +106,7 @@ def predict(session: VideoSession, video: Video, categories: Mapping[int, int]) 
     )
 
 
-def mean_over_blocks(manifest: Manifest, keep_ratios: Mapping[str, float]) -> float:
+def mean_over_blocks(manifest: VppManifest, keep_ratios: Mapping[str, float]) -> float:
     """Share of all tokens that a block runs on, mean over the blocks, in [0, 1].
 
     Args:

@@ -12,8 +12,8 @@ from tempfile import TemporaryDirectory
 
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_file
-from vpp_deploy.bundle.manifest import Manifest
 from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Engine
 from vpp_deploy.errors import DatasetError, UsageError, VideoError
 from vpp_deploy.evaluation.dataset import Dataset, Skipped, Video, match_categories, open_dataset
@@ -65,7 +65,8 @@ def evaluate(
     check_engines(engines, mode)
     import_trackeval()
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
-    categories = match_categories(dataset, bundle.manifest.class_names)
+    manifest = VppManifest.of(bundle.manifest, "evaluation of instances")
+    categories = match_categories(dataset, manifest.class_names)
     faults: dict[int, Skipped] = {}
     found: list[tuple[str, dict[int, VideoPredictions]]] = []
     stores = []
@@ -87,7 +88,7 @@ def evaluate(
                 progress(next(done), total)
             found.append((engine.backend, predictions))
         sound = _sound(dataset, faults)
-        runs = [_run(bundle.manifest, name, mode, dataset, sound, predictions) for name, predictions in found]
+        runs = [_run(manifest, name, mode, dataset, sound, predictions) for name, predictions in found]
         if not keep_work:
             for store in stores:
                 store.clear()
@@ -169,7 +170,7 @@ def _sound(dataset: Dataset, faults: Mapping[int, Skipped]) -> list[Video]:
 
 
 def _run(
-    manifest: Manifest,
+    manifest: VppManifest,
     engine: str,
     mode: Mode,
     dataset: Dataset,
@@ -199,7 +200,7 @@ def _run(
     )
 
 
-def _keep(manifest: Manifest) -> str:
+def _keep(manifest: VppManifest) -> str:
     """The keep schedule: its name, or its ratios."""
     if manifest.model.keep_schedule != "custom":
         return manifest.model.keep_schedule

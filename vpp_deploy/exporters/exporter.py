@@ -1,40 +1,24 @@
-"""From a model name and weights to a bundle on disk."""
+"""From a VPP model and its weights to a bundle on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import onnx
-import torch
 
-from vpp_deploy import ops
-from vpp_deploy._version import __version__
 from vpp_deploy.bundle.hashing import sha256_of_file
-from vpp_deploy.bundle.manifest import (
-    PHASES,
-    DetectionSpec,
-    FileRecord,
-    GraphSpec,
-    Manifest,
-    ModelSpec,
-    Phase,
-    Preprocessing,
-    Provenance,
-    TrackerSpec,
-    WeightsSource,
-)
+from vpp_deploy.bundle.manifest import FileRecord, ModelSpec, Phase, WeightsSource
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.bundle.weights import externalize
+from vpp_deploy.bundle.vpp_manifest import DetectionSpec, Preprocessing, TrackerSpec, VppManifest
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import UsageError
-from vpp_deploy.exporters.checks import check_graph
-from vpp_deploy.exporters.signature import GraphSignature, selection_points
+from vpp_deploy.exporters.frame_phases import PhaseGraph, selection_points, signature
+from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
+from vpp_deploy.exporters.random_weights import RandomWeights
+from vpp_deploy.exporters.signature import GraphSignature
 from vpp_deploy.exporters.trace import trace
-from vpp_deploy.exporters.weights import unfold_weights
 from vpp_deploy.models.checkpoint import load_detector, official_state_dict
 from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, DetectorConfig, KeepSchedule, model_config
 from vpp_deploy.models.detector import VppDetector
@@ -42,15 +26,7 @@ from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
 from vpp_deploy.models.random_weights import randomise_
 from vpp_deploy.models.shipped import SHIPPED_MODELS, shipped_weights
 
-WEIGHTS_FILE = "weights.safetensors"
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RandomWeights:
-    """Asks for seeded random weights instead of a checkpoint."""
-
-    seed: int = 0
 
 
 def export(
@@ -109,23 +85,15 @@ def export(
         progress("loading weights")
         detector, source = _weights(config, checkpoint, random_weights)
         graph = FrameGraph(detector, options).eval().requires_grad_(False)
-        graphs: dict[Phase, onnx.ModelProto] = {}
-        signatures: dict[Phase, GraphSignature] = {}
-        state_dict = {name: tensor.detach().numpy() for name, tensor in official_state_dict(detector).items()}
-        for phase in PHASES:
+        graphs: dict[Phase, tuple[onnx.ModelProto, GraphSignature]] = {}
+        for phase in VppManifest.phases:
             progress(f"tracing the {phase} graph")
-            graphs[phase], signatures[phase] = trace(graph, phase)
-            check_graph(graphs[phase], _graph_file(phase))
-            unfold_weights(graphs[phase], state_dict)
+            signed = signature(graph, phase)
+            graphs[phase] = trace(PhaseGraph(graph, phase), signed, config.name, "frame_graph.detector"), signed
         progress("writing the bundle")
-        externalize(
-            {str(phase): traced for phase, traced in graphs.items()},
-            writer.folder / WEIGHTS_FILE,
-            state_dict=state_dict,
-        )
-        for phase, traced in graphs.items():
-            onnx.save(traced, writer.folder / _graph_file(phase))
-        return writer.commit(lambda files: _manifest(graph, tracker, signatures, source, files))
+        state_dict = {name: tensor.detach().numpy() for name, tensor in official_state_dict(detector).items()}
+        write_graphs(writer, graphs, state_dict)
+        return writer.commit(lambda files: _manifest(graph, tracker, graphs, source, files))
 
 
 def _weights(
@@ -146,19 +114,11 @@ def _weights(
     return detector, WeightsSource(kind=kind, name=name, sha256=sha256_of_file(path))
 
 
-def _graph_file(phase: Phase) -> str:
-    return f"{phase}.onnx"
-
-
 def _manifest(
-    graph: FrameGraph,
-    tracker: TrackerSpec,
-    signatures: Mapping[Phase, GraphSignature],
-    source: WeightsSource,
-    files: Mapping[str, FileRecord],
-) -> Manifest:
+    graph: FrameGraph, tracker: TrackerSpec, graphs: Graphs, source: WeightsSource, files: Mapping[str, FileRecord]
+) -> VppManifest:
     config, options = graph.detector.config, graph.options
-    return Manifest(
+    return VppManifest(
         model=ModelSpec(
             name=config.name,
             family="vpp",
@@ -179,19 +139,9 @@ def _manifest(
         tracker=tracker,
         class_names=config.class_names,
         selection_points=selection_points(graph),
-        graphs={
-            phase: GraphSpec(file=_graph_file(phase), inputs=signed.inputs, outputs=signed.outputs)
-            for phase, signed in signatures.items()
-        },
-        state=signatures["step"].state,
+        graphs=graph_specs(graphs),
+        state=graphs["step"][1].state,
         weights_file=WEIGHTS_FILE,
-        provenance=Provenance(
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            vpp_deploy=__version__,
-            torch=torch.__version__,
-            onnx=onnx.__version__,
-            opset=ops.OPSET,
-            weights=source,
-        ),
+        provenance=provenance(source),
         files=dict(files),
     )

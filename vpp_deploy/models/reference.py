@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Array, HostStream, StreamState
 from vpp_deploy.frames import Size
 from vpp_deploy.models.adapter import Interaction
@@ -45,6 +46,7 @@ class TorchEngine:
         bundle: rebuilt from its manifest and its weights file, not from its graphs.
 
     Raises:
+        UsageError: the bundle is not of family `vpp`.
         CheckpointError: the weights file does not fit the configuration in the manifest.
         ConfigError: the configuration in the manifest cannot be read.
     """
@@ -53,10 +55,10 @@ class TorchEngine:
     precision = "float32"
 
     def __init__(self, bundle: Bundle) -> None:
-        self._manifest = bundle.manifest
+        self._manifest = VppManifest.of(bundle.manifest, "TorchEngine")
         config = DetectorConfig.from_dict(bundle.manifest.model.config)
         detector = load_detector(config, bundle.weights_path, ignore_prefix="graph/")
-        self._graph = FrameGraph(detector, _options(bundle.manifest)).eval()
+        self._graph = FrameGraph(detector, _options(self._manifest)).eval()
 
     @property
     def manifest(self) -> Manifest:
@@ -179,7 +181,7 @@ def _close_matches(
         yield token, int(runner_up), float(gaps[token])
 
 
-def _options(manifest: Manifest) -> GraphOptions:
+def _options(manifest: VppManifest) -> GraphOptions:
     return GraphOptions(
         frame_size=manifest.frame_size,
         max_tracks=manifest.detection.max_tracks,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.bundle.manifest import Manifest
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Array
 from vpp_deploy.parity.tensors import Rows, align_rows
 
@@ -43,7 +43,7 @@ class CandidateDifference:
 
 
 def compare_candidates(
-    manifest: Manifest,
+    manifest: VppManifest,
     reference: Mapping[str, Array],
     engine: Mapping[str, Array],
     valid_tracks: tuple[Array, Array],
@@ -86,7 +86,7 @@ def compare_candidates(
     return difference, (rows[0][relevant], rows[1][relevant])
 
 
-def margin(manifest: Manifest, outputs: Mapping[str, Array], valid_tracks: Array) -> Margins:
+def margin(manifest: VppManifest, outputs: Mapping[str, Array], valid_tracks: Array) -> Margins:
     """Class probability minus the tracker's threshold `[M]` (tracker rule 1); -1 for an empty track slot."""
     logits, queries = outputs["class_logits"].astype(np.float64), outputs["query_indices"].astype(np.int64)
     exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))

@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Array, Engine, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.evaluation.engines import TORCH, open_engine
@@ -126,7 +127,7 @@ class _Comparison:
 
     def __init__(self, reference: Engine, engine: Engine, tolerances: Tolerances) -> None:
         self._reference = reference
-        self._manifest, self._tolerances = engine.manifest, tolerances
+        self._manifest, self._tolerances = VppManifest.of(engine.manifest, "this parity check"), tolerances
         self._reference_session, self._free_session = VideoSession(reference), VideoSession(engine)
         self._forced_stream = engine.open_stream()
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vpp_deploy.bundle.manifest import Manifest, Phase
+from vpp_deploy.bundle.manifest import Phase
+from vpp_deploy.bundle.vpp_manifest import VppManifest
 from vpp_deploy.engine import Array
 from vpp_deploy.parity.candidates import CandidateDifference, compare_candidates
 from vpp_deploy.parity.decisions import COMPARED, Explainer, MaskTie, MatchTie
@@ -90,7 +91,7 @@ class FrameParity:
 
 
 def compare_frame(
-    manifest: Manifest,
+    manifest: VppManifest,
     reference: Step,
     engine: Step,
     tolerances: Tolerances,
@@ -138,7 +139,7 @@ def compare_frame(
     )
 
 
-def _kept(manifest: Manifest, step: Step) -> dict[str, Array]:
+def _kept(manifest: VppManifest, step: Step) -> dict[str, Array]:
     """Kept positions by selection point, and those of the state."""
     points = {point.name: point.output for point in manifest.selection_points if point.output in step.outputs}
     kept = {name: step.outputs[output] for name, output in points.items()}
@@ -164,7 +165,7 @@ def _compare_state(reference: Mapping[str, Array], engine: Mapping[str, Array]) 
     return {name: compare_tensors(reference[name], engine[name], rows) for name in names}
 
 
-def _faults(manifest: Manifest, kept: Mapping[str, Array], query_indices: Array) -> dict[str, str]:
+def _faults(manifest: VppManifest, kept: Mapping[str, Array], query_indices: Array) -> dict[str, str]:
     detection = manifest.detection
     tokens = manifest.token_grid[0] * manifest.token_grid[1]
     found = {name: position_fault(positions, tokens) for name, positions in kept.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.bundle.manifest import TrackerSpec
+from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.results import Instances
 from vpp_deploy.tracking.detections import Detections
 from vpp_deploy.tracking.suppression import unsuppressed

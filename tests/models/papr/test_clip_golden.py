@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from tests.models.papr import golden, networks
 from vpp_deploy.models.papr.model import PaprModel
-from vpp_deploy.models.papr.proposals import CLIP_PROPOSALS, ClipProposal
+from vpp_deploy.models.papr.names import CLIP_PROPOSALS
+from vpp_deploy.models.papr.proposals import ClipProposal
 from vpp_deploy.models.papr.significance import clip_significance
 from vpp_deploy.models.papr.weights import videomae_tensors
 from vpp_deploy.ops import select_tokens

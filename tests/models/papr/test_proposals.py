@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vpp_deploy.errors import ExportError
-from vpp_deploy.models.papr.proposals import CLIP_PROPOSALS, IMAGE_PROPOSALS, PROPOSALS, ClipProposal, proposal
+from vpp_deploy.errors import CheckpointError, ExportError
+from vpp_deploy.models.papr.names import CLIP_PROPOSALS, IMAGE_PROPOSALS, PROPOSALS
+from vpp_deploy.models.papr.proposals import ClipProposal, proposal
 from vpp_deploy.models.papr.slowonly import SlowOnly
 from vpp_deploy.models.papr.x3d import X3d
 
@@ -68,6 +69,6 @@ def test_parameter_names_are_those_of_pytorchvideo():
 def test_unknown_proposal():
     with pytest.raises(ExportError, match=r"did you mean .*mobileone_s0"):
         proposal("mobileone_so")
-    with pytest.raises(ExportError, match="PyTorchVideo"):
+    with pytest.raises(CheckpointError, match="PyTorchVideo"):
         proposal("x3d_s", pretrained=True)
     assert len(PROPOSALS) == 10

@@ -13,7 +13,8 @@ from transformers import VideoMAEConfig
 from tests.models.papr.random_models import lively, small_convnext, small_swin, small_vit
 from vpp_deploy import ops
 from vpp_deploy.models.papr.model import PaprModel
-from vpp_deploy.models.papr.proposals import CLIP_PROPOSALS, ClipProposal, ClipSize, proposal
+from vpp_deploy.models.papr.names import CLIP_PROPOSALS, ClipSize
+from vpp_deploy.models.papr.proposals import ClipProposal, proposal
 from vpp_deploy.models.papr.videomae import video_mae
 
 

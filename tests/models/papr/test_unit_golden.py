@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tests.models.papr import golden
 from vpp_deploy.models.papr.foreground import StageForeground
 from vpp_deploy.models.papr.merging import merge
-from vpp_deploy.models.papr.significance import image_significance, kept_count, mean_map
+from vpp_deploy.models.papr.significance import PatchSelection, image_significance, kept_count, mean_map
 from vpp_deploy.ops import match_tokens, mergeable, select_tokens
 
 pytestmark = pytest.mark.golden
@@ -53,7 +53,7 @@ def test_selection_for_stages(folder: Path, case: str) -> None:
     base = mean_map(family.tensor(f"{case}/feat"))
     for tag in family.config["cases"][case]["keep"]:
         grid, ratio = tag.removeprefix("grid").split("_")
-        foreground = StageForeground(base, keep_ratio(ratio), 0)
+        foreground = StageForeground(base, keep_ratio(ratio), 0, PatchSelection())
         foreground.choose((int(grid), int(grid)))
         family.check_values(f"{case}/psm_{grid}", foreground.significance)
         mask = foreground.put(torch.ones(*foreground.kept.shape, 1)).squeeze(-1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from vpp_deploy.models.papr.significance import kept_count, resize_map
-from vpp_deploy.ops import gather_tokens, scatter_tokens, select_tokens
+from vpp_deploy.models.papr.significance import PatchSelection, kept_count, resize_map
+from vpp_deploy.ops import gather_tokens, scatter_tokens
 
 
 class StageForeground:
@@ -15,13 +15,14 @@ class StageForeground:
         base: `[B, h, w]` mean map of the proposal's features.
         keep: keep ratio.
         stage: number of the stage, for messages.
+        selection: chooses the pixels.
     """
 
     significance: Tensor
     kept: Tensor
 
-    def __init__(self, base: Tensor, keep: float, stage: int) -> None:
-        self._base, self._keep, self._stage = base, keep, stage
+    def __init__(self, base: Tensor, keep: float, stage: int, selection: PatchSelection) -> None:
+        self._base, self._keep, self._stage, self._selection = base, keep, stage, selection
         self.grid = (0, 0)
 
     def choose(self, grid: tuple[int, int]) -> None:
@@ -34,7 +35,7 @@ class StageForeground:
         pixels = grid[0] * grid[1]
         count = kept_count(pixels, self._keep, pixels, f"stage {self._stage}")
         self.significance = self._base if tuple(self._base.shape[1:]) == grid else resize_map(self._base, grid)
-        self.kept = select_tokens(self.significance.flatten(1), count, by_position=False)
+        self.kept = self._selection(self.significance, count)
 
     def take(self, pixels: Tensor) -> Tensor:
         """Rows of the foreground, `[B, N, C]` to `[B, K, C]`."""

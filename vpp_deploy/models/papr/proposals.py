@@ -2,52 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import timm
 from timm.models import reparameterize_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vpp_deploy.errors import ExportError
+from vpp_deploy.errors import CheckpointError
+from vpp_deploy.models.papr.names import CLIP_PROPOSALS, IMAGE_PROPOSALS, ClipSize, proposal_name
 from vpp_deploy.models.papr.slowonly import SlowOnly
 from vpp_deploy.models.papr.x3d import X3d
-
-IMAGE_PROPOSALS: Final = {
-    "mobileone_s0": "mobileone_s0.apple_in1k",
-    "mobileone_s2": "mobileone_s2.apple_in1k",
-    "mobileone_s4": "mobileone_s4.apple_in1k",
-    "resnet18": "resnet18.tv_in1k",
-    "resnet50": "resnet50.tv_in1k",
-    "resnet152": "resnet152.tv_in1k",
-}
-"""timm's name, with the tag of the pretrained weights, of each proposal for images."""
-
-
-@dataclass(frozen=True)
-class ClipSize:
-    """What clips a proposal sees.
-
-    Attributes:
-        frames: the clip is resized to this many frames.
-        side: and to this height and width, in pixels.
-        any_length: a clip that has this height and width already keeps all its frames.
-    """
-
-    frames: int
-    side: int
-    any_length: bool = False
-
-
-CLIP_PROPOSALS: Final = {
-    "x3d_s": ClipSize(8, 160),
-    "x3d_m": ClipSize(8, 224, any_length=True),
-    "slowonly_r50": ClipSize(8, 224),
-    "slowonly_r101": ClipSize(8, 224),
-}
-PROPOSALS: Final = (*IMAGE_PROPOSALS, *CLIP_PROPOSALS)
 
 
 class ImageProposal(nn.Module):
@@ -104,19 +69,28 @@ def proposal(name: str, pretrained: bool = False) -> ImageProposal | ClipProposa
         pretrained: fetch weights through timm (needs a network; image proposals only).
 
     Raises:
-        ExportError: unknown name, or pretrained weights of a clip proposal, which no library offers.
+        ExportError: unknown name.
+        CheckpointError: the weights could not be fetched, or no library offers them.
     """
+    name = proposal_name(name)
     if name in IMAGE_PROPOSALS:
-        network = timm.create_model(IMAGE_PROPOSALS[name] if pretrained else name, pretrained=pretrained)
-        return ImageProposal(fused(network.eval()))
-    if name not in CLIP_PROPOSALS:
-        near = difflib.get_close_matches(name, PROPOSALS, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(PROPOSALS)}"
-        raise ExportError(f"unknown proposal {name!r}; {hint}")
+        return ImageProposal(fused(_image_network(name, pretrained).eval()))
     if pretrained:
-        raise ExportError(f"proposal {name}: no library offers its weights; load a PyTorchVideo checkpoint")
+        raise CheckpointError(
+            f"the weights of proposal {name} are not published by name; give its PyTorchVideo checkpoint file"
+        )
     clip_network = X3d() if name.startswith("x3d") else SlowOnly(int(name.removeprefix("slowonly_r")))
     return ClipProposal(clip_network, CLIP_PROPOSALS[name])
+
+
+def _image_network(name: str, pretrained: bool) -> nn.Module:
+    try:
+        network: nn.Module = timm.create_model(IMAGE_PROPOSALS[name] if pretrained else name, pretrained=pretrained)
+    except Exception as error:  # timm and the hub raise many types
+        if not pretrained:
+            raise
+        raise CheckpointError(f"the weights of proposal {name} could not be fetched: {error}") from error
+    return network
 
 
 def fused(network: nn.Module) -> nn.Module:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vpp_deploy.errors import ConfigError, ExportError
+from vpp_deploy.ops import select_tokens
 
 
 def mean_map(features: Tensor) -> Tensor:
@@ -54,6 +55,22 @@ def clip_significance(features: Tensor, grid: tuple[int, int, int]) -> Tensor:
     resized = F.interpolate(features, size=grid, mode="trilinear", align_corners=True).mean(1)
     significance: Tensor = F.normalize(resized.flatten(1), dim=1).unflatten(1, grid)
     return significance
+
+
+class PatchSelection(nn.Module):
+    """The choice of the patches that stay; a module, so that a hook can see or replace the decision."""
+
+    def forward(self, significance: Tensor, count: int) -> Tensor:
+        """Positions of the most significant patches, most significant first, ties by position.
+
+        Args:
+            significance: `[B, *grid]`.
+            count: K.
+
+        Returns:
+            `[B, K]` int32, row-major on the grid.
+        """
+        return select_tokens(significance.flatten(1), count, by_position=False)
 
 
 def checked_keep(keep: float) -> float:

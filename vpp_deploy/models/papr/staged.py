@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from vpp_deploy.errors import ConfigError
 from vpp_deploy.models.papr.foreground import StageForeground
 from vpp_deploy.models.papr.output import PaprOutput
-from vpp_deploy.models.papr.significance import checked_keep, mean_map
+from vpp_deploy.models.papr.significance import PatchSelection, checked_keep, mean_map
 
 
 class StagedModel(nn.Module, ABC):
@@ -31,6 +31,7 @@ class StagedModel(nn.Module, ABC):
     def __init__(self, model: nn.Module, layers: Iterable[Any], keep: float, stages: Sequence[int] | None) -> None:
         super().__init__()
         self.model, self.keep = model, checked_keep(keep)
+        self.selection = PatchSelection()
         self.layers: list[Any] = list(layers)
         self.stages = checked_stages(stages, len(self.layers))
 
@@ -44,7 +45,7 @@ class StagedModel(nn.Module, ABC):
             return PaprOutput(self.model(image), (), ())
         assert features is not None
         base = mean_map(features)
-        foregrounds = [StageForeground(base, self.keep, stage) for stage in self.stages]
+        foregrounds = [StageForeground(base, self.keep, stage, self.selection) for stage in self.stages]
         with ExitStack() as hooks:
             for stage, foreground in zip(self.stages, foregrounds, strict=True):
                 self.prune(hooks, self.layers[stage].blocks, foreground)

@@ -9,9 +9,9 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 
 from vpp_deploy.models.papr.hooks import changed_input
 from vpp_deploy.models.papr.output import PaprOutput
-from vpp_deploy.models.papr.significance import checked_keep, clip_significance, kept_count
+from vpp_deploy.models.papr.significance import PatchSelection, checked_keep, clip_significance, kept_count
 from vpp_deploy.models.papr.structure import require_structure
-from vpp_deploy.ops import gather_tokens, select_tokens
+from vpp_deploy.ops import gather_tokens
 
 NORM_EPS: Final = 1e-6
 """Epsilon of every layer norm in the published VideoMAE checkpoints; transformers' own defaults differ."""
@@ -40,6 +40,7 @@ class PaprVideoMae(nn.Module):
         super().__init__()
         require_structure(model, "a VideoMAE", _NEEDED)
         self.model, self.keep = model, checked_keep(keep)
+        self.selection = PatchSelection()
 
     @property
     def grid(self) -> tuple[int, int, int]:
@@ -68,7 +69,7 @@ class PaprVideoMae(nn.Module):
         tokens = layers * rows * columns
         significance = clip_significance(features, self.grid)
         count = kept_count(tokens, self.keep, tokens)
-        kept = select_tokens(significance.flatten(1), count, by_position=False)
+        kept = self.selection(significance, count)
         with changed_input(model.videomae.encoder.layer[0], lambda hidden: gather_tokens(hidden, kept)):
             logits = self.model(frames).logits
         return PaprOutput(logits, (significance,), (kept,))

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from vpp_deploy.errors import ExportError
 from vpp_deploy.models.papr.hooks import changed_input
 from vpp_deploy.models.papr.output import PaprOutput
-from vpp_deploy.models.papr.significance import checked_keep, image_significance, kept_count
+from vpp_deploy.models.papr.significance import PatchSelection, checked_keep, image_significance, kept_count
 from vpp_deploy.models.papr.structure import require_structure
-from vpp_deploy.ops import gather_tokens, select_tokens
+from vpp_deploy.ops import gather_tokens
 
 _NEEDED: Final = {
     "patch_embed.grid_size": "rows and columns of patches",
@@ -49,6 +49,7 @@ class PaprVit(nn.Module):
         if getattr(model, "global_pool", None) == "":
             raise ExportError(f"{type(model).__name__} cannot be pruned as a ViT: it has no pooling, so no logits")
         self.model, self.keep = model, checked_keep(keep)
+        self.selection = PatchSelection()
 
     def forward(self, image: Tensor, features: Tensor | None = None) -> PaprOutput:
         """Classify.
@@ -68,7 +69,7 @@ class PaprVit(nn.Module):
         prefix, patches = model.num_prefix_tokens, rows * columns
         significance = image_significance(features, (rows, columns))
         count = kept_count(prefix + patches, self.keep, patches)
-        kept = select_tokens(significance.flatten(1), count, by_position=False)
+        kept = self.selection(significance, count)
         with changed_input(model.blocks[0], lambda tokens: keep_tokens(tokens, kept, prefix)):
             logits = self.model(image)
         return PaprOutput(logits, (significance,), (kept,))

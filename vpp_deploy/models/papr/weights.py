@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from vpp_deploy.errors import CheckpointError
 from vpp_deploy.models.checkpoint import mismatch, read_checkpoint
 from vpp_deploy.models.papr.model import family_of
-from vpp_deploy.models.papr.proposals import IMAGE_PROPOSALS, ClipProposal, ImageProposal, fused, proposal
+from vpp_deploy.models.papr.names import IMAGE_PROPOSALS
+from vpp_deploy.models.papr.proposals import ClipProposal, ImageProposal, fused, proposal
 
 Replacement = str | Callable[[re.Match[str]], str]
 _MOBILEONE_KEYS: Final[tuple[tuple[str, Replacement], ...]] = (
