@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
-from pathlib import Path
 
-import onnx
-
-from vpp_deploy import ops
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import EngineStream
 from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour
+from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
 from vpp_deploy.errors import DependencyError, DeviceError
@@ -52,13 +49,10 @@ def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] 
     reports: dict[Phase, BuildReport] = {}
     with engine_writer(bundle, flavour) as (folder, finish):
         for phase in bundle.manifest.phases:
-            lowered = _write_lowered(bundle, phase, folder)
-            engine = folder / f"{phase}.engine"
-            reports[phase] = build_tensorrt_engine(
-                lowered, engine, flavour=flavour, compute_capabilities=compute_capabilities
-            )
-            lowered.unlink()
-        (folder / bundle.manifest.weights_file).unlink()
+            with lowered_graph(bundle, phase, folder, LOWERING) as lowered:
+                reports[phase] = build_tensorrt_engine(
+                    lowered, folder / f"{phase}.engine", flavour=flavour, compute_capabilities=compute_capabilities
+                )
         finish(
             EngineRecord(
                 backend=flavour,
@@ -70,16 +64,6 @@ def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] 
                 details={phase: asdict(report) for phase, report in reports.items()},
             )
         )
-
-
-def _write_lowered(bundle: Bundle, phase: Phase, folder: Path) -> Path:
-    """The phase's graph in standard ONNX; the weights it points at are linked next to it, not copied."""
-    weights = folder / bundle.manifest.weights_file
-    if not weights.exists():
-        weights.symlink_to(bundle.weights_path.resolve())
-    path = folder / f"{phase}.onnx"
-    onnx.save(ops.lower(onnx.load(bundle.graph_path(phase), load_external_data=False), LOWERING), path)
-    return path
 
 
 class TensorRtEngine:

@@ -40,7 +40,9 @@ def write_graphs(writer: BundleWriter, graphs: Graphs, state_dict: Mapping[str, 
         unfold_weights(model, state_dict)
     externalize(traced, writer.folder / WEIGHTS_FILE, state_dict=state_dict)
     for phase, model in traced.items():
-        onnx.save(model, writer.folder / graph_file(phase))
+        path = writer.folder / graph_file(phase)
+        onnx.save(model, path)
+        onnx.checker.check_model(str(path))  # by path: a model with its weights inside can exceed protobuf's 2 GB
 
 
 def graph_file(phase: str) -> str:

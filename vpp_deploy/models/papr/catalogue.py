@@ -12,6 +12,7 @@ from torch import nn
 
 from vpp_deploy.errors import CheckpointError, ExportError
 from vpp_deploy.models.papr.config import PaprConfig
+from vpp_deploy.models.papr.inputs import class_count
 from vpp_deploy.models.papr.model import PaprModel, family_of
 from vpp_deploy.models.papr.names import CATALOGUE, CLIP_PROPOSALS, PREFIX, CatalogueEntry, proposal_name
 from vpp_deploy.models.papr.proposals import ClipProposal, ImageProposal, proposal
@@ -60,6 +61,8 @@ def papr_model(config: PaprConfig, *, weights: WeightSource = None, proposal_wei
     with torch.device("meta"):  # what does not fit should be known before anything is fetched
         trial = base_model(entry, classes=config.classes)
         PaprModel(trial, None, config.keep, config.stages, config.merge)
+    if class_count(trial) == 0:
+        raise ExportError(f"{entry.name} has no classifier, only features; name its classes with labels")
     if config.size is not None:
         check_size(entry, trial, config.size)
     base = base_model(entry, config.size, pretrained=weights is None, classes=config.classes)

@@ -90,7 +90,7 @@ class CatalogueEntry:
 
 def _mae(size: str, patch: int) -> CatalogueEntry:
     model = f"vit_{size}_patch{patch}_224"
-    arguments = {"global_pool": "avg", "fc_norm": True}
+    arguments = {"global_pool": "avg", "fc_norm": True, "num_classes": 1000}
     return CatalogueEntry(f"mae_{model}", model, arguments, published=False, image_net=True)
 
 
