@@ -62,6 +62,7 @@ STANDARD_OPS = frozenset(
         "Pow",
         "Range",
         "Reciprocal",
+        "ReduceL2",
         "ReduceMax",
         "ReduceMean",
         "ReduceMin",

@@ -41,8 +41,10 @@ class ClassifierGraph(nn.Module):
         Args:
             pixels: `[B, H, W, 3]` uint8 RGB images, or `[B, T, H, W, 3]` clips.
         """
-        normalised = (pixels.float() - self.mean) / self.std
-        output: PaprOutput = self.model(normalised.movedim(-1, 1))
+        channels_first = pixels.movedim(-1, 1).float()  # in this order, backends normalise whole planes at once
+        per_channel = (3,) + (1,) * (channels_first.ndim - 2)
+        normalised = (channels_first - self.mean.view(per_channel)) / self.std.view(per_channel)
+        output: PaprOutput = self.model(normalised)
         return output
 
 
