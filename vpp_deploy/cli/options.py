@@ -11,7 +11,7 @@ import typer
 
 from vpp_deploy.errors import UsageError
 
-ENGINES: Final = ("onnxruntime", "tensorrt-rtx", "tensorrt")
+ENGINES: Final = ("onnxruntime", "onnxruntime-cuda", "tensorrt-rtx", "tensorrt")
 """`vpp_deploy.engines.BACKENDS`, named here too so that a help page need not load them."""
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Engine
-from vpp_deploy.engines import onnxruntime_engine, tensorrt_engine
+from vpp_deploy.engines import onnxruntime_cuda, onnxruntime_engine, tensorrt_engine
+from vpp_deploy.engines.onnxruntime_cuda import OnnxRuntimeCudaEngine
 from vpp_deploy.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vpp_deploy.engines.store import EngineRecord
 from vpp_deploy.engines.tensorrt_engine import TensorRtEngine
 from vpp_deploy.errors import UsageError
 
-BACKENDS = ("onnxruntime", "tensorrt-rtx", "tensorrt")
+BACKENDS = ("onnxruntime", "onnxruntime-cuda", "tensorrt-rtx", "tensorrt")
 
 
 def build_engine(bundle: Bundle, backend: str = "onnxruntime", *, compute_capabilities: Sequence[str] = ()) -> Engine:
@@ -35,6 +36,8 @@ def build_engine(bundle: Bundle, backend: str = "onnxruntime", *, compute_capabi
     match backend:
         case "onnxruntime":
             onnxruntime_engine.build(bundle)
+        case "onnxruntime-cuda":
+            onnxruntime_cuda.build(bundle)
         case "tensorrt" | "tensorrt-rtx":
             tensorrt_engine.build(bundle, backend, compute_capabilities)
         case _:
@@ -54,10 +57,13 @@ def load_engine(bundle: Bundle, backend: str = "onnxruntime", *, threads: int | 
         UsageError: unknown backend.
         DependencyError: the backend's package is not installed.
         IncompatibleEngineError: there is no such engine, or it does not fit the bundle, the version or the machine.
+        DeviceError: the backend's device is not there.
     """
     match backend:
         case "onnxruntime":
             return OnnxRuntimeEngine(bundle, threads)
+        case "onnxruntime-cuda":
+            return OnnxRuntimeCudaEngine(bundle)
         case "tensorrt" | "tensorrt-rtx":
             return TensorRtEngine(bundle, backend)
         case _:
@@ -68,4 +74,12 @@ def _unknown(backend: str) -> UsageError:
     return UsageError(f"unknown engine {backend!r}; use one of {', '.join(BACKENDS)}")
 
 
-__all__ = ["BACKENDS", "EngineRecord", "OnnxRuntimeEngine", "TensorRtEngine", "build_engine", "load_engine"]
+__all__ = [
+    "BACKENDS",
+    "EngineRecord",
+    "OnnxRuntimeCudaEngine",
+    "OnnxRuntimeEngine",
+    "TensorRtEngine",
+    "build_engine",
+    "load_engine",
+]

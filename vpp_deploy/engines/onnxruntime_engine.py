@@ -20,7 +20,7 @@ from vpp_deploy.frames import Size
 from vpp_deploy.processors import available_processors
 
 BACKEND = "onnxruntime"
-_PROVIDERS = ["CPUExecutionProvider"]
+_PROVIDER = "CPUExecutionProvider"
 _WEIGHTS_FILE = "weights.safetensors"
 _SCRATCH_WEIGHTS = "optimised.weights"
 _DISABLED_OPTIMIZERS = ["SkipLayerNormFusion"]
@@ -54,13 +54,13 @@ def build(bundle: Bundle) -> None:
 
 
 def _optimise(bundle: Bundle, phase: Phase, scratch: Path) -> onnx.ModelProto:
-    options = _session_options(threads=None)
+    options = session_options(threads=None)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(scratch)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _SCRATCH_WEIGHTS)
     try:
         with lowered_graph(bundle, phase, scratch.parent, BACKEND) as lowered:
-            _session(lowered, options)
+            new_session(lowered, options)
     except Exception as error:  # onnxruntime raises its own types, without a common public base
         reason = str(error).partition("\n")[0]
         raise BuildError(f"ONNX Runtime {onnxruntime.__version__} cannot build the {phase} graph: {reason}") from error
@@ -69,11 +69,13 @@ def _optimise(bundle: Bundle, phase: Phase, scratch: Path) -> onnx.ModelProto:
     return optimised
 
 
-def _session(model: bytes | Path, options: Any) -> Any:
-    return onnxruntime.InferenceSession(model, options, providers=_PROVIDERS, disabled_optimizers=_DISABLED_OPTIMIZERS)
+def new_session(model: Path, options: Any, provider: str = _PROVIDER) -> Any:
+    """A session on one provider, with the optimisations that pay."""
+    return onnxruntime.InferenceSession(model, options, providers=[provider], disabled_optimizers=_DISABLED_OPTIMIZERS)
 
 
-def _session_options(threads: int | None, profile: Path | None = None) -> Any:
+def session_options(threads: int | None, profile: Path | None = None) -> Any:
+    """Options of every session; None takes all processors that this process may use."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors only: ours say what to do
     # Workers that wait for the next run must not take the processors from what runs between two frames.
@@ -105,9 +107,9 @@ class OnnxRuntimeEngine:
         self._manifest = bundle.manifest
         folder = bundle.engine_folder(BACKEND)
         self._sessions: dict[Phase, Any] = {
-            phase: _session(
+            phase: new_session(
                 folder / f"{phase}.onnx",
-                _session_options(threads, profile and profile.with_name(f"{profile.name}-{phase}")),
+                session_options(threads, profile and profile.with_name(f"{profile.name}-{phase}")),
             )
             for phase in bundle.manifest.phases
         }

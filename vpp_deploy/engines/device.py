@@ -1,0 +1,91 @@
+"""What an engine stream needs of a device, and nothing more: memory, queues of work, and graphs of captured work.
+
+The logic above it (`device_stream`) is the same for every device; what is below it is a few lines per library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from vpp_deploy.bundle.manifest import DType, Phase
+from vpp_deploy.engine import Array
+
+Buffer = Any
+"""Device memory for one tensor; only the device that allocated it looks inside."""
+Queue = Any
+"""Work in order, as a CUDA stream."""
+Graph = Any
+"""Captured work that can be launched again."""
+
+
+class CaptureError(Exception):
+    """Work could not be captured in a graph; it can still be queued piece by piece."""
+
+
+class Device(Protocol):
+    """A device's memory and queues. Methods that take a queue return before the work is done."""
+
+    name: str
+    captures: bool
+    """Whether work can be captured in graphs at all."""
+
+    def allocate(self, shape: tuple[int, ...], dtype: DType) -> Buffer:
+        """Device memory for a tensor. Its content is undefined."""
+        ...
+
+    def pinned(self, shape: tuple[int, ...], dtype: DType) -> Array:
+        """Host memory that the device can read and write while the host goes on."""
+        ...
+
+    def queue(self) -> Queue:
+        """A new queue."""
+        ...
+
+    def upload(self, target: Buffer, source: Array, queue: Queue) -> None:
+        """Queue a copy from pinned host memory."""
+        ...
+
+    def download(self, target: Array, source: Buffer, queue: Queue) -> None:
+        """Queue a copy into pinned host memory."""
+        ...
+
+    def copy(self, target: Buffer, source: Buffer, queue: Queue) -> None:
+        """Queue a copy on the device."""
+        ...
+
+    def follow(self, queue: Queue, other: Queue) -> None:
+        """Let what is queued from now on wait for what the other queue holds now."""
+        ...
+
+    def synchronize(self, queue: Queue) -> None:
+        """Wait until everything in the queue is done."""
+        ...
+
+    def capture(self, queue: Queue, work: Callable[[], None]) -> Graph:
+        """What `work` puts into the queue, as a graph; nothing is computed.
+
+        Raises:
+            CaptureError: something in it cannot be captured.
+        """
+        ...
+
+    def launch(self, graph: Graph, queue: Queue) -> None:
+        """Queue a graph."""
+        ...
+
+
+class Context(Protocol):
+    """One stream's use of one graph of an engine: its bindings and its scratch memory."""
+
+    def bind(self, name: str, buffer: Buffer) -> None:
+        """Have an input or output live in this memory from now on."""
+        ...
+
+    def enqueue(self, queue: Queue) -> None:
+        """Queue one run."""
+        ...
+
+
+CreateContext = Callable[[Phase], Context]
+"""Makes a context for a phase's graph; weights are shared between contexts."""

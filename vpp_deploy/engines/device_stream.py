@@ -1,0 +1,188 @@
+"""A stream whose state stays on the device: two buffers for each state tensor, swapped every frame."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import numpy as np
+
+from vpp_deploy.bundle.manifest import DType, Manifest, Phase
+from vpp_deploy.engine import Array, StreamState
+from vpp_deploy.engines.device import Buffer, CaptureError, Context, CreateContext, Device, Graph, Queue
+
+_log = logging.getLogger(__name__)
+
+Direction = int
+"""Which of its two buffers a state is read from: 0 or 1. It is written to the other one."""
+
+
+class DeviceStream:
+    """One video on one engine, with its own contexts, buffers and queues. Not thread-safe.
+
+    A frame's inputs go up, the graph runs, its outputs come down; state tensors never leave the device. A step reads
+    state from one buffer and writes it to the other, so that nothing is ever read and written at once. The step graph
+    is captured twice, once for each direction, after it has run once as it is (libraries set themselves up in a first
+    run). If it cannot be captured, the stream says so once and goes on without.
+
+    Args:
+        manifest: names the inputs, outputs and state tensors of the graphs.
+        device: where to run.
+        create_context: makes a context for each phase.
+    """
+
+    def __init__(self, manifest: Manifest, device: Device, create_context: CreateContext) -> None:
+        self._manifest, self._device = manifest, device
+        self._queue, self._upload_queue = device.queue(), device.queue()
+        self._contexts = {phase: create_context(phase) for phase in manifest.phases}
+        self._inputs: dict[str, _Input] = {}
+        self._outputs: dict[Phase, dict[str, _Output]] = {}
+        self._state: dict[str, tuple[Buffer, Buffer]] = {
+            state.name: (device.allocate(state.shape, state.dtype), device.allocate(state.shape, state.dtype))
+            for state in manifest.state
+        }
+        for phase, context in self._contexts.items():
+            self._bind_fixed(phase, context)
+        self._phase: Phase = manifest.phases[0]
+        self._direction: Direction = 0
+        self._capturing = device.captures
+        self._warm: set[Direction] = set()
+        self._graphs: dict[Direction, Graph] = {}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the next frame and advance the state; see `EngineStream.run`."""
+        phase, device = self._phase, self._device
+        for tensor in self._manifest.graphs[phase].inputs:
+            self._inputs[tensor.name].take(device, inputs[tensor.name], self._queue, self._upload_queue)
+        self._execute(phase)
+        outputs = self._outputs[phase]
+        for output in outputs.values():
+            device.download(output.host, output.buffer, self._queue)
+        device.synchronize(self._queue)
+        self._advance(phase)
+        return {name: output.host.copy() for name, output in outputs.items()}
+
+    def prefetch(self, inputs: Mapping[str, Array]) -> None:
+        """Begin to upload inputs of the next frame, while the device or the host is busy with something else.
+
+        Args:
+            inputs: any of the next frame's inputs. `run` must get the very same arrays, unchanged, to make use of it.
+        """
+        for name, array in inputs.items():
+            self._inputs[name].prefetch(self._device, array, self._upload_queue)
+
+    def reset(self) -> None:
+        """Forget the past: the next frame is the first of a new video."""
+        self._phase, self._direction = self._manifest.phases[0], 0
+
+    def snapshot(self) -> StreamState:
+        """A host copy of the state."""
+        if self._phase != self._manifest.phases[-1]:
+            return StreamState(self._phase)
+        tensors = {}
+        for state in self._manifest.state:
+            host = self._device.pinned(state.shape, state.dtype)
+            self._device.download(host, self._state[state.name][self._direction], self._queue)
+            tensors[state.name] = host
+        self._device.synchronize(self._queue)
+        return StreamState(self._phase, {name: np.array(host) for name, host in tensors.items()})
+
+    def restore(self, state: StreamState) -> None:
+        """Continue from a snapshot."""
+        self._phase, self._direction = state.phase, 0
+        for spec in self._manifest.state:
+            if spec.name in state.tensors:
+                host = self._device.pinned(spec.shape, spec.dtype)
+                host[...] = state.tensors[spec.name]
+                self._device.upload(self._state[spec.name][0], host, self._queue)
+        self._device.synchronize(self._queue)
+
+    def _bind_fixed(self, phase: Phase, context: Context) -> None:
+        """Bind the inputs, which the graphs share, and the outputs."""
+        graph = self._manifest.graphs[phase]
+        for tensor in graph.inputs:
+            if tensor.name not in self._inputs:
+                self._inputs[tensor.name] = _Input(self._device, tensor.shape, tensor.dtype)
+            context.bind(tensor.name, self._inputs[tensor.name].buffer)
+        self._outputs[phase] = {}
+        for tensor in graph.outputs:
+            output = _Output(self._device, tensor.shape, tensor.dtype)
+            self._outputs[phase][tensor.name] = output
+            context.bind(tensor.name, output.buffer)
+
+    def _bind_state(self, phase: Phase) -> None:
+        """The first frame only writes state, into the buffers that the first step reads."""
+        context, read = self._contexts[phase], self._direction
+        for state in self._manifest.state:
+            if phase == "step":
+                context.bind(state.input, self._state[state.name][read])
+                context.bind(state.output, self._state[state.name][1 - read])
+            else:
+                context.bind(state.output, self._state[state.name][0])
+
+    def _execute(self, phase: Phase) -> None:
+        repeats = phase == self._manifest.phases[-1]
+        if repeats and self._direction in self._graphs:
+            self._device.launch(self._graphs[self._direction], self._queue)
+            return
+        self._bind_state(phase)
+        if repeats and self._capturing and self._direction in self._warm and self._capture(phase):
+            self._device.launch(self._graphs[self._direction], self._queue)
+            return
+        self._contexts[phase].enqueue(self._queue)
+        if repeats:
+            self._warm.add(self._direction)
+
+    def _capture(self, phase: Phase) -> bool:
+        try:
+            context = self._contexts[phase]
+            self._graphs[self._direction] = self._device.capture(self._queue, lambda: context.enqueue(self._queue))
+        except CaptureError as error:
+            _log.warning("the %s graph cannot be captured on %s (%s); running without", phase, self._device.name, error)
+            self._capturing = False
+            return False
+        return True
+
+    def _advance(self, phase: Phase) -> None:
+        if phase == "step":
+            self._direction = 1 - self._direction
+        self._phase = self._manifest.phases[-1]
+
+
+class _Input:
+    """An input tensor on the device, and a second place into which its next value can be uploaded meanwhile."""
+
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: DType) -> None:
+        self._shape, self._dtype = shape, dtype
+        self.buffer = device.allocate(shape, dtype)
+        self._host = device.pinned(shape, dtype)
+        self._waiting: Array | None = None
+        self._staging: tuple[Buffer, Array] | None = None
+
+    def prefetch(self, device: Device, array: Array, upload_queue: Queue) -> None:
+        if self._staging is None:
+            self._staging = device.allocate(self._shape, self._dtype), device.pinned(self._shape, self._dtype)
+        else:
+            device.synchronize(upload_queue)  # the host memory may still be read by an upload that nobody took
+        buffer, host = self._staging
+        host[...] = array
+        device.upload(buffer, host, upload_queue)
+        self._waiting = array
+
+    def take(self, device: Device, array: Array, queue: Queue, upload_queue: Queue) -> None:
+        """Have the value in the bound buffer once `queue` gets there."""
+        if self._staging is not None and self._waiting is array:
+            device.follow(queue, upload_queue)
+            device.copy(self.buffer, self._staging[0], queue)
+        else:
+            self._host[...] = array
+            device.upload(self.buffer, self._host, queue)
+        self._waiting = None
+
+
+class _Output:
+    """An output tensor on the device, and the host memory that it is downloaded to."""
+
+    def __init__(self, device: Device, shape: tuple[int, ...], dtype: DType) -> None:
+        self.buffer = device.allocate(shape, dtype)
+        self.host = device.pinned(shape, dtype)
