@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import onnxruntime
@@ -13,7 +14,7 @@ import vpp_deploy
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import onnxruntime_engine, tensorrt_engine
 from vpp_deploy.engines.store import read_record
-from vpp_deploy.errors import BuildError, DependencyError, DeviceError, IncompatibleEngineError, UsageError
+from vpp_deploy.errors import BuildError, DependencyError, IncompatibleEngineError, UsageError
 
 BACKEND = "onnxruntime"
 
@@ -103,12 +104,15 @@ def test_unknown_backends_and_options(bundle: Bundle) -> None:
         vpp_deploy.build_engine(bundle, compute_capabilities=["8.9"])
 
 
-def test_a_tensorrt_rtx_engine_builds_but_says_that_it_cannot_run_here(bundle: Bundle) -> None:
+def test_a_tensorrt_rtx_engine_builds_without_what_it_needs_to_run(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorrt_rtx")
     engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", compute_capabilities=["8.9"])
     assert engine.record.compute_capabilities == ("8.9",)
     assert set(engine.record.files) == {"init.engine", "step.engine"}
-    with pytest.raises(DeviceError, match="needs an NVIDIA GPU"):
+    monkeypatch.setitem(sys.modules, "pycuda", None)
+    with pytest.raises(DependencyError, match=r"pycuda is not installed.*vpp-deploy\[tensorrt\]"):
         engine.open_stream()
 
 

@@ -1,19 +1,22 @@
-"""TensorRT and TensorRT-RTX engines, built ahead of time. Running them needs a GPU and is not supported yet."""
+"""TensorRT and TensorRT-RTX engines, built ahead of time. Running them needs a GPU, which has not been tried yet."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
+from threading import Lock
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engine import EngineStream
 from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour
+from vpp_deploy.engines.cuda_device import CudaDevice
+from vpp_deploy.engines.device_stream import DeviceStream
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
-from vpp_deploy.errors import DependencyError, DeviceError
+from vpp_deploy.engines.tensorrt_runtime import TensorRtRuntime
+from vpp_deploy.errors import DependencyError
 from vpp_deploy.frames import Size
 
 LOWERING = "tensorrt"
@@ -67,7 +70,7 @@ def build(bundle: Bundle, flavour: Flavour, compute_capabilities: Sequence[str] 
 
 
 class TensorRtEngine:
-    """A built TensorRT or TensorRT-RTX engine. It can be inspected everywhere; opening a stream is not supported yet.
+    """A built TensorRT or TensorRT-RTX engine. It can be inspected everywhere; the first stream loads it onto the GPU.
 
     Args:
         bundle: a bundle with an engine of this flavour.
@@ -81,6 +84,9 @@ class TensorRtEngine:
     def __init__(self, bundle: Bundle, flavour: Flavour) -> None:
         self.record = read_record(bundle, flavour, installed_version(flavour))
         self._manifest, self._flavour = bundle.manifest, flavour
+        self._folder = bundle.engine_folder(flavour)
+        self._lock = Lock()
+        self._running: tuple[CudaDevice, TensorRtRuntime] | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -102,13 +108,18 @@ class TensorRtEngine:
         """Height and width in pixels of the frames that the engine takes."""
         return self._manifest.frame_size
 
-    def open_stream(self) -> EngineStream:
-        """Not supported yet.
+    def open_stream(self) -> DeviceStream:
+        """A new stream with empty state: its own contexts and buffers; no weights are copied.
 
         Raises:
-            DeviceError: always; running needs a GPU and the TensorRT session, which this version does not have.
+            DependencyError: pycuda is not installed.
+            DeviceError: there is no GPU, or not enough memory on it.
+            IncompatibleEngineError: the engine cannot be deserialised on this machine.
         """
-        raise DeviceError(
-            f"running a {self._flavour} engine needs an NVIDIA GPU and is not supported by this version; "
-            "use --engine onnxruntime here"
-        )
+        with self._lock:
+            if self._running is None:
+                device = CudaDevice()
+                files = {phase: self._folder / f"{phase}.engine" for phase in self._manifest.phases}
+                self._running = device, TensorRtRuntime(self._flavour, files, self._manifest)
+        device, runtime = self._running
+        return DeviceStream(self._manifest, device, runtime.create_context)
