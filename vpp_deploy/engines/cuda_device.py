@@ -164,7 +164,8 @@ def _pycuda() -> Any:
     try:
         import pycuda.driver
     except ModuleNotFoundError as error:
-        raise DependencyError(f"{error.name} is not installed, and engines on a GPU need it: {install}") from error
+        package = (error.name or "pycuda").partition(".")[0]
+        raise DependencyError(f"{package} is not installed, and engines on a GPU need it: {install}") from error
     except ImportError as error:  # without a driver there is no libcuda
         raise DeviceError(
             f"pycuda does not load ({error}); is there an NVIDIA driver? See `vpp-deploy doctor`"
