@@ -34,3 +34,22 @@ def micro_bundle(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
     )
     vpp_deploy.build_engine(bundle, "onnxruntime")
     return bundle
+
+
+@pytest.fixture(scope="session")
+def papr_bundle(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
+    """A pruned ViT-Tiny at 64x96, batch 2, with random weights and an ONNX Runtime engine. Shared: do not write to it.
+
+    Its grid is 4x6 patches; 12 of them stay.
+    """
+    from vpp_deploy.exporters.papr_exporter import export_papr
+    from vpp_deploy.models.papr.config import PaprConfig
+
+    bundle = export_papr(
+        PaprConfig("papr:vit_tiny_patch16_224", 0.5, size=(64, 96)),
+        out=tmp_path_factory.mktemp("papr") / "tiny.bundle",
+        random_weights=vpp_deploy.RandomWeights(0),
+        batch=2,
+    )
+    vpp_deploy.build_engine(bundle, "onnxruntime")
+    return bundle

@@ -140,7 +140,7 @@ def top_labels(logits: Array, count: int) -> tuple[npt.NDArray[np.int64], npt.ND
         count: how many.
     """
     exponentials = np.exp(logits.astype(np.float64) - logits.max())
-    labels = np.argsort(-exponentials, kind="stable")[:count]
+    labels = np.argsort(-logits, kind="stable")[:count]  # of the logits: small exponentials all become 0
     return labels.astype(np.int64), (exponentials[labels] / exponentials.sum()).astype(np.float32)
 
 

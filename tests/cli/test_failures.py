@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-import vpp_deploy.inference
 from tests.cli.conftest import Cli
 from vpp_deploy.bundle import Bundle
+from vpp_deploy.cli import infer_vpp
 from vpp_deploy.cli.console import one_line
 from vpp_deploy.cli.failures import dependency_error, describe
 from vpp_deploy.errors import ExitCode, ParityError
@@ -91,7 +91,7 @@ def interrupt(*arguments: object, **options: object) -> None:
 def test_an_unexpected_exception_is_one_line_that_names_debug(
     cli: Cli, micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vpp_deploy.inference, "run_video", crash)
+    monkeypatch.setattr(infer_vpp, "run_video", crash)
     outcome = cli("infer", micro_bundle.path, "x.mp4")
     expected = "internal error: ZeroDivisionError: division by zero (run again with --debug for the traceback)\n"
     assert (outcome.code, outcome.err) == (ExitCode.INTERNAL, expected)
@@ -101,7 +101,7 @@ def test_an_unexpected_exception_is_one_line_that_names_debug(
 def test_debug_shows_the_traceback_before_or_after_the_command(
     before: bool, cli: Cli, micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vpp_deploy.inference, "run_video", crash)
+    monkeypatch.setattr(infer_vpp, "run_video", crash)
     words = ["infer", micro_bundle.path, "x.mp4"]
     outcome = cli("--debug", *words) if before else cli(*words, "--debug")
     assert outcome.code == ExitCode.INTERNAL
@@ -110,7 +110,7 @@ def test_debug_shows_the_traceback_before_or_after_the_command(
 
 
 def test_ctrl_c(cli: Cli, micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vpp_deploy.inference, "run_video", interrupt)
+    monkeypatch.setattr(infer_vpp, "run_video", interrupt)
     outcome = cli("infer", micro_bundle.path, "x.mp4")
     assert (outcome.code, outcome.err) == (130, "interrupted: stopped by Ctrl-C\n")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,7 @@ from vpp_deploy.evaluation.annotations import (
 )
 from vpp_deploy.evaluation.masks import box_of, read_mask
 from vpp_deploy.frames import Size, VideoFrame
-from vpp_deploy.video.image_folder import ImageFolder
+from vpp_deploy.video.image_folder import Images
 from vpp_deploy.video.letterbox import letterbox
 from vpp_deploy.video.results import Rle
 
@@ -68,7 +68,7 @@ class Video:
             VideoError: an image cannot be decoded.
             DatasetError: an image is not as large as the annotation file says.
         """
-        for index, picture in enumerate(_Images(self.files).pictures()):
+        for index, picture in enumerate(Images(self.files).pictures()):
             height, width = picture.image.shape[:2]
             if (height, width) != self.size:
                 expected = f"{self.size[0]}x{self.size[1]}"
@@ -182,14 +182,6 @@ def match_categories(dataset: Dataset, class_names: Sequence[str]) -> dict[int, 
             )
         matched[label] = category_id
     return matched
-
-
-class _Images(ImageFolder):
-    """Named images of a folder, in the order given."""
-
-    def __init__(self, files: Iterable[Path]) -> None:
-        self.files = list(files)
-        self.frame_count = len(self.files)
 
 
 def _name(entry: VideoEntry) -> str:

@@ -1,10 +1,10 @@
-"""A folder of images as a video."""
+"""Images, such as those of a folder, as a video."""
 
 from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -20,24 +20,20 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".webp")
 _DAMAGED = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
 
 
-class ImageFolder:
-    """The images of a folder in natural order: `2.png` comes before `10.png`. Hidden files are left out."""
+class Images:
+    """Image files as the frames of a video without time.
+
+    Args:
+        files: in the order of the frames.
+    """
 
     frame_rate: Fraction | None = None
     time_base: Fraction | None = None
     problem: str | None = None
 
-    def __init__(self, folder: Path) -> None:
-        try:
-            entries = list(folder.iterdir())
-        except OSError as error:
-            raise VideoError(f"{folder}: cannot list this folder: {error.strerror}; check its permissions") from error
-        files = [file for file in entries if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
-        if not files:
-            kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
-            raise VideoError(f"{folder}: no images in this folder; give a video file, or a folder of {kinds} files")
-        self.files = sorted(files, key=lambda file: natural_order(file.name))
-        self.frame_count: int | None = len(self.files)
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+        self.frame_count: int | None = len(files)
 
     def pictures(self) -> Iterator[Picture]:
         """Decode one image after the other, EXIF orientation applied. Raises `VideoError` naming a broken file."""
@@ -46,6 +42,23 @@ class ImageFolder:
 
     def close(self) -> None:
         """Nothing to release: each image is closed after decoding."""
+
+
+def images_of(folder: Path) -> Images:
+    """The images of a folder in natural order: `2.png` comes before `10.png`. Hidden files are left out.
+
+    Raises:
+        VideoError: the folder has no images, or cannot be listed.
+    """
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise VideoError(f"{folder}: cannot list this folder: {error.strerror}; check its permissions") from error
+    files = [file for file in entries if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")]
+    if not files:
+        kinds = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+        raise VideoError(f"{folder}: no images in this folder; give a video file, or a folder of {kinds} files")
+    return Images(sorted(files, key=lambda file: natural_order(file.name)))
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:
@@ -61,4 +74,4 @@ def _decode(file: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
                 raise VideoError(f"{file}: more than 8 bits per channel (mode {image.mode}); convert it to 8 bits")
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))
     except _DAMAGED as error:
-        raise VideoError(f"{file}: not a readable image ({error}); replace it or take it out of the folder") from error
+        raise VideoError(f"{file}: not a readable image ({error}); replace it or leave it out") from error

@@ -1,20 +1,26 @@
-"""Read a video file or a folder of images as letterboxed frames."""
+"""Read a video file, an image or a folder of images as frames of the model's size."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+import numpy.typing as npt
+
 from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.frames import Size, VideoFrame
-from vpp_deploy.video.image_folder import ImageFolder
+from vpp_deploy.video.image_folder import IMAGE_SUFFIXES, Images, images_of
 from vpp_deploy.video.letterbox import letterbox
 from vpp_deploy.video.source import Picture, Source
 from vpp_deploy.video.video_file import VideoFile
+
+Resize = Callable[[npt.NDArray[np.uint8], Size], tuple[npt.NDArray[np.uint8], Size]]
+"""From a picture `[H0, W0, 3]` and a size to the picture at that size, and the size of its content in the top left."""
 
 
 def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | None = None) -> VideoReader:
@@ -23,8 +29,8 @@ def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | No
     The first frame is decoded here, so a file that cannot be read fails here and not in the middle of a run.
 
     Args:
-        path: a video file that FFmpeg can decode, or a folder of images (bmp, jpeg, jpg, png, webp; natural order;
-            all of one size).
+        path: a video file that FFmpeg can decode, an image, or a folder of images (bmp, jpeg, jpg, png, webp; natural
+            order; all of one size).
         size: height and width in pixels that the frames are letterboxed into (`engine.frame_size`).
         max_frames: stop after this many frames; None reads all.
 
@@ -40,22 +46,38 @@ def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | No
 
 
 class VideoReader(Iterator[VideoFrame]):
-    """One pass over the frames of a video; made by `read_video`.
+    """One pass over the frames of a video; made by `read_video` and `read_pictures`.
 
     Attributes:
         path: the file or folder.
-        size: height and width that frames are letterboxed into.
-        original_size: height and width of the source's frames, upright.
+        size: height and width that frames are resized to.
+        original_size: height and width of the source's frames, upright; of the first, where sizes are mixed.
         frame_rate: mean frames per second, exact; None for images and streams that do not tell.
         time_base: the unit in which the container counts time, in seconds; None for images.
         frame_count: estimated number of frames that will come, for progress bars; None if unknown.
+
+    Args:
+        path: the file or folder.
+        size: height and width of the frames.
+        max_frames: stop after this many frames; None reads all.
+        resize: how a picture becomes a frame.
+        mixed_sizes: whether the source's pictures may differ in size.
     """
 
-    def __init__(self, path: str | os.PathLike[str], size: Size, *, max_frames: int | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        size: Size,
+        *,
+        max_frames: int | None = None,
+        resize: Resize = letterbox,
+        mixed_sizes: bool = False,
+    ) -> None:
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames is {max_frames}; give at least 1, or None for all frames")
         self.path = Path(path)
         self.size = size
+        self._resize, self._mixed_sizes = resize, mixed_sizes
         self._source = _open_source(self.path)
         pictures = self._source.pictures()
         try:
@@ -90,7 +112,7 @@ class VideoReader(Iterator[VideoFrame]):
         except (StopIteration, VideoError):
             self.close()
             raise
-        image, content = letterbox(picture.image, self.size)
+        image, content = self._resize(picture.image, self.size)
         frame = VideoFrame(image, content, picture.image, self._index, picture.time, picture.name)
         self._index += 1
         return frame
@@ -110,7 +132,7 @@ class VideoReader(Iterator[VideoFrame]):
 
     def _check_size(self, picture: Picture) -> None:
         height, width = picture.image.shape[:2]
-        if (height, width) != self.original_size:
+        if (height, width) != self.original_size and not self._mixed_sizes:
             before = f"{self.original_size[0]}x{self.original_size[1]}"
             where = f"frame {self._index}" + (f" ({picture.name})" if picture.name else "")
             raise VideoError(
@@ -121,12 +143,12 @@ class VideoReader(Iterator[VideoFrame]):
 
 def _open_source(path: Path) -> Source:
     if path.is_dir():
-        return ImageFolder(path)
+        return images_of(path)
     if not path.exists():
         raise VideoError(f"{path}: no such file or folder; check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty; give a video file or a folder of images")
-    return VideoFile(path)
+    return Images([path]) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
 
 
 def _reason(source: Source) -> str:

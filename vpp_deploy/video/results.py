@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from pycocotools import mask as coco_mask
 
 from vpp_deploy.errors import OutputError
 from vpp_deploy.results import FrameResult
+from vpp_deploy.video.json_lines import JsonLinesFile
 from vpp_deploy.video.output import OutputFile, OutputWriter
 
 Rle = dict[str, Any]
@@ -26,13 +26,10 @@ def encode_mask(mask: npt.NDArray[np.bool_]) -> Rle:
     return {"size": [int(length) for length in rle["size"]], "counts": rle["counts"].decode("ascii")}
 
 
-class JsonLinesWriter(OutputWriter):
-    """One JSON object per frame and line.
+class JsonLinesWriter(JsonLinesFile):
+    """One JSON object per frame and line; see `JsonLinesFile` for what an error leaves.
 
-    The file appears under its name when the `with` block ends well. After an exception the complete lines so far are
-    kept as `<name>.partial`, and a file that had the name before is left alone; without a line, nothing is kept.
-
-    A line holds: `index`, `time` (seconds or null), `name` (image folders only), `size` [height, width], `instances`
+    A line holds: `index`, `time` (seconds or null), `name` (images only), `size` [height, width], `instances`
     (each: `identity`, `label`, `class`, `score`, `box` [x1, y1, x2, y2], `segmentation` as COCO compressed RLE),
     `kept` (positions per selection point), `keep_ratios`, `candidates_dropped`, `tracks_not_fed`, `seconds`.
 
@@ -45,10 +42,8 @@ class JsonLinesWriter(OutputWriter):
     """
 
     def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str]) -> None:
+        super().__init__(path)
         self._class_names = class_names
-        self._output = OutputFile(path)
-        self._file = open(self._output.temporary, "wb")  # noqa: SIM115 - lives as long as the writer
-        self._complete = 0
 
     def write(self, result: FrameResult, *, name: str = "") -> None:
         """Append a frame; `name` is the image's file name, if it has one.
@@ -56,28 +51,7 @@ class JsonLinesWriter(OutputWriter):
         Raises:
             OutputError: writing failed, for example on a full disk.
         """
-        line = json.dumps(_frame_record(result, name, self._class_names), allow_nan=False).encode() + b"\n"
-        try:
-            self._file.write(line)
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
-        self._complete += len(line)
-
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._file.close()
-        self._output.commit()
-
-    def discard(self) -> None:
-        """Give up: keep complete lines as `<name>.partial`."""
-        with suppress(OSError):  # Unwritten bytes of a broken line: they are cut off below anyway.
-            self._file.close()
-        if self._complete:
-            os.truncate(self._output.temporary, self._complete)
-            self._output.commit(self._output.path.with_name(f"{self._output.path.name}.partial"))
-        else:
-            self._output.discard()
+        self.append(_frame_record(result, name, self._class_names))
 
 
 class YouTubeVisWriter(OutputWriter):

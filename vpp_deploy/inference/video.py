@@ -1,8 +1,7 @@
-"""A whole video on one session: read it, run it, write what was asked for, and say how it went."""
+"""A whole video on one video session: read it, run it, write what was asked for, and say how it went."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,18 +9,14 @@ from pathlib import Path
 from time import perf_counter
 
 from vpp_deploy.bundle.vpp_manifest import VppManifest
-from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Size, VideoFrame
+from vpp_deploy.inference.common import PARTS, Progress, check_distinct
 from vpp_deploy.results import FrameResult
 from vpp_deploy.session import VideoSession
 from vpp_deploy.video.overlay import draw
 from vpp_deploy.video.reader import VideoReader, read_video
 from vpp_deploy.video.results import JsonLinesWriter, YouTubeVisWriter
 from vpp_deploy.video.writer import VideoWriter
-
-PARTS = ("decode", "host", "engine", "write")
-Progress = Callable[[int, int | None], None]
-"""Called after each frame with the number of frames done and, where it is known, the number to come in all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ def run_video(
         DependencyError: this PyAV has no H.264 encoder.
     """
     outputs = outputs or Outputs()
-    _check_distinct(Path(video), outputs)
+    check_distinct(video, outputs.paths)
     session.reset()
     begin = perf_counter()
     record = _Record(session.manifest)
@@ -137,15 +132,6 @@ def _open_sinks(stack: ExitStack, outputs: Outputs, reader: VideoReader, class_n
         submission = stack.enter_context(YouTubeVisWriter(outputs.youtube_vis))
         sinks.append(lambda frame, result: submission.write(result))
     return sinks
-
-
-def _check_distinct(video: Path, outputs: Outputs) -> None:
-    seen = {os.path.realpath(video)}
-    for path in outputs.paths:
-        if (target := os.path.realpath(path)) in seen:
-            what = "the video that is read" if target == os.path.realpath(video) else "another output"
-            raise UsageError(f"output {path} would overwrite {what}; give it another name")
-        seen.add(target)
 
 
 class _Record:
