@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,19 @@ class EngineStream(Protocol):
 
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot of this or of any other engine of the same bundle."""
+        ...
+
+
+@runtime_checkable
+class Prefetches(Protocol):
+    """A stream that can take inputs of the next frame ahead of time, while it or the host is busy."""
+
+    def prefetch(self, inputs: Mapping[str, Array]) -> None:
+        """Begin to take inputs of the next frame.
+
+        Args:
+            inputs: any of them. `EngineStream.run` must get the very same arrays, unchanged, to make use of it.
+        """
         ...
 
 

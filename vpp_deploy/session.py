@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.vpp_manifest import VppManifest
-from vpp_deploy.engine import Array, Engine, EngineStream, StreamState
+from vpp_deploy.engine import Array, Engine, EngineStream, Prefetches, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import VideoFrame
 from vpp_deploy.results import FrameResult
@@ -100,6 +100,15 @@ class VideoSession:
         result = self.complete(frame, outputs)
         seconds = {"engine": ran - prepared, "host": perf_counter() - ran + prepared - start}
         return replace(result, seconds=seconds)
+
+    def prefetch(self, frame: VideoFrame) -> None:
+        """Let an engine that can begin to take the pixels of the frame that comes next. It may be left out.
+
+        Args:
+            frame: is given to the session next, unchanged.
+        """
+        if isinstance(self.stream, Prefetches):
+            self.stream.prefetch({"frame": frame.image})
 
     def reset(self) -> None:
         """Start a new video: no state, no tracks, frame and track numbers from 0."""

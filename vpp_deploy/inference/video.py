@@ -100,18 +100,18 @@ def run_video(
     with ExitStack() as stack:
         reader = stack.enter_context(read_video(video, session.engine.frame_size, max_frames=max_frames))
         sinks = _open_sinks(stack, outputs, reader, session.manifest.class_names)
-        while True:
-            start = perf_counter()
-            frame = next(reader, None)
-            if frame is None:
-                break
-            decoded = perf_counter()
+        frame, seconds = _timed_next(reader)
+        while frame is not None:
             result = session(frame)
-            ran = perf_counter()
+            following, following_seconds = _timed_next(reader)
+            if following is not None:
+                session.prefetch(following)  # while this frame is drawn and written
+            begin_write = perf_counter()
             for write in sinks:
                 write(frame, result)
-            record.add(result, decode=decoded - start, write=perf_counter() - ran)
+            record.add(result, decode=seconds, write=perf_counter() - begin_write)
             progress(record.frames, reader.frame_count)
+            frame, seconds = following, following_seconds
     return record.summary(reader, perf_counter() - begin)
 
 
@@ -132,6 +132,13 @@ def _open_sinks(stack: ExitStack, outputs: Outputs, reader: VideoReader, class_n
         submission = stack.enter_context(YouTubeVisWriter(outputs.youtube_vis))
         sinks.append(lambda frame, result: submission.write(result))
     return sinks
+
+
+def _timed_next(reader: VideoReader) -> tuple[VideoFrame | None, float]:
+    """The next frame, None after the last one, and the seconds that it took to decode."""
+    start = perf_counter()
+    frame = next(reader, None)
+    return frame, perf_counter() - start
 
 
 class _Record:
