@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from vpp_deploy.bundle.papr_manifest import PaprManifest
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Engine
 from vpp_deploy.engines import BACKENDS, load_engine
@@ -41,18 +42,33 @@ def open_engine(bundle: Bundle, name: str, mode: Mode = "topk") -> Engine:
     """The PyTorch reference, or an engine that was built in the bundle.
 
     Raises:
+        UsageError: `threshold` for a bundle of family `papr`.
         DependencyError: PyTorch, or the backend's package, is not installed.
         IncompatibleEngineError: there is no such engine in the bundle, or it does not fit.
         CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
     """
     if name != TORCH:
         return load_engine(bundle, name)
+    classifier = isinstance(bundle.manifest, PaprManifest)
+    if classifier and mode == "threshold":
+        raise UsageError(f"selection by threshold: {bundle.manifest.model.name} keeps a fixed number of patches")
     try:
-        from vpp_deploy.models.reference import TorchEngine
+        return _classifier(bundle) if classifier else _detector(bundle, mode)
     except ImportError as error:
         raise DependencyError(
             f"the engine {TORCH} is PyTorch, which cannot be imported ({error}); pip install 'vpp-deploy[export]'"
         ) from error
+
+
+def _classifier(bundle: Bundle) -> Engine:
+    from vpp_deploy.models.papr.reference import PaprTorchEngine
+
+    return PaprTorchEngine(bundle)
+
+
+def _detector(bundle: Bundle, mode: Mode) -> Engine:
+    from vpp_deploy.models.reference import TorchEngine
+
     engine = TorchEngine(bundle)
     if mode == "threshold":
         _select_by_threshold(engine.graph.detector)

@@ -23,6 +23,7 @@ from vpp_deploy.engine import Array, Engine, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.evaluation.engines import TORCH, open_engine
 from vpp_deploy.frames import VideoFrame
+from vpp_deploy.parity.arguments import check_arguments
 from vpp_deploy.parity.decisions import Explainer, Reruns
 from vpp_deploy.parity.frame import FrameParity, Step, compare_frame
 from vpp_deploy.parity.report import ParityReport
@@ -76,10 +77,7 @@ def check_parity(
         DependencyError: PyTorch is not installed and no reference is given.
         CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
     """
-    if frames is not None and frames < 1:
-        raise UsageError(f"frames is {frames}; give at least 1, or None for the whole video")
-    if bundle.manifest != engine.manifest:
-        raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}; load it from there")
+    check_arguments(bundle, engine, frames)
     tolerances = tolerances_for(engine.precision)
     compared: list[FrameParity] = []
     with _open(video, engine, frames) as source:

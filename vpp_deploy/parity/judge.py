@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from vpp_deploy.parity.frame import FrameDifference, FrameParity
-from vpp_deploy.parity.selection import SelectionDifference
-from vpp_deploy.parity.tensors import TensorDifference
 from vpp_deploy.parity.tolerances import Tolerances
+from vpp_deploy.parity.wording import exceeds, listed, mismatch, not_finite
 
 Frames = Sequence[FrameParity]
-_LISTED = 5
 
 
 def find_problems(frames: Frames, tolerances: Tolerances) -> list[str]:
@@ -35,9 +33,9 @@ def _broken(where: str, frame: FrameDifference, mode: str) -> Iterator[str]:
     """What is wrong whatever the other side says."""
     for name, tensor in frame.tensors.items():
         if tensor.non_finite:
-            yield f"{where}, {name}: {tensor.non_finite} NaN or infinite values ({mode})"
+            yield f"{where}, {name}: {not_finite(tensor.non_finite)} ({mode})"
         if tensor.reference_non_finite and mode == "teacher-forced":
-            yield f"{where}, {name}: {tensor.reference_non_finite} NaN or infinite values in the PyTorch reference"
+            yield f"{where}, {name}: {not_finite(tensor.reference_non_finite)} in the PyTorch reference"
     for name, fault in frame.faults.items():
         yield f"{where}, {name}: {fault} ({mode})"
 
@@ -45,31 +43,17 @@ def _broken(where: str, frame: FrameDifference, mode: str) -> Iterator[str]:
 def _differences(where: str, frame: FrameDifference, tolerances: Tolerances) -> Iterator[str]:
     for name, selection in frame.selections.items():
         if selection.count("mismatch"):
-            yield f"{where}, {name}: {_mismatch(selection)} (teacher-forced)"
+            yield f"{where}, {name}: {mismatch('token', selection)} (teacher-forced)"
     if not frame.comparable:
         return
     for name, tensor in frame.tensors.items():
         if tensor.maximum > tolerances.difference:
-            yield f"{where}, {name}: {_exceeds(tensor, tolerances.difference)} (teacher-forced)"
+            yield f"{where}, {name}: {exceeds(tensor, tolerances.difference)} (teacher-forced)"
     candidates = frame.candidates
     if candidates.missing:
-        yield f"{where}, query_indices: {_list('query', candidates.missing)} on one side only (teacher-forced)"
+        yield f"{where}, query_indices: {listed('query', candidates.missing)} on one side only (teacher-forced)"
     if candidates.miscounted:
         yield f"{where}, candidates: {candidates.engine}, not {candidates.reference} (teacher-forced)"
-
-
-def _mismatch(selection: SelectionDifference) -> str:
-    tokens = [token for token in selection.differing if token.kind == "mismatch"]
-    sides = [
-        f"{_list('token', [token.position for token in tokens if token.kept_by == side])} only in the {side}"
-        for side in ("reference", "engine")
-        if any(token.kept_by == side for token in tokens)
-    ]
-    return f"kept tokens differ beyond ties: {', '.join(sides)}"
-
-
-def _exceeds(tensor: TensorDifference, tolerance: float) -> str:
-    return f"max |difference| {tensor.maximum:.2g} > {tolerance:g}"
 
 
 def _track_problems(where: str, frame: FrameParity, tolerances: Tolerances) -> Iterator[str]:
@@ -78,11 +62,11 @@ def _track_problems(where: str, frame: FrameParity, tolerances: Tolerances) -> I
     if tolerances.track_agreement < 1.0:
         return
     if tracks.only_reference:
-        yield f"{where}, tracks: {_list('identity', tracks.only_reference)} only in the reference (free-running)"
+        yield f"{where}, tracks: {listed('identity', tracks.only_reference)} only in the reference (free-running)"
     if tracks.only_engine:
-        yield f"{where}, tracks: {_list('identity', tracks.only_engine)} only in the engine (free-running)"
+        yield f"{where}, tracks: {listed('identity', tracks.only_engine)} only in the engine (free-running)"
     if tracks.relabelled:
-        yield f"{where}, tracks: {_list('identity', tracks.relabelled)} with another label (free-running)"
+        yield f"{where}, tracks: {listed('identity', tracks.relabelled)} with another label (free-running)"
 
 
 def _overall(frames: Frames, tolerances: Tolerances) -> Iterator[str]:
@@ -119,7 +103,7 @@ def _frame_notes(frame: FrameParity) -> Iterator[str]:
         ties = [token for token in selection.differing if token.kind == "tie"]
         if ties:
             gap = max(abs(token.gap or 0.0) for token in ties)
-            tokens = _list("token", [token.position for token in ties])
+            tokens = listed("token", [token.position for token in ties])
             yield f"{where}, {name}: tie of {tokens} (within {gap:.1g} of the K-th score); later tensors not judged"
         if later := selection.count("consequence"):
             yield f"{where}, {name}: {later} differing tokens follow from an earlier selection point"
@@ -135,7 +119,7 @@ def _frame_notes(frame: FrameParity) -> Iterator[str]:
         )
     candidates = forced.candidates
     if alone := candidates.only_reference + candidates.only_engine:
-        yield f"{where}: {_list('query', alone)} above the tracker's threshold on one side only"
+        yield f"{where}: {listed('query', alone)} above the tracker's threshold on one side only"
     yield from _capacity(where, "queries did not fit max_detections", frame.candidates_dropped)
     yield from _capacity(where, "tracks did not fit max_tracks", frame.tracks_not_fed)
 
@@ -143,13 +127,3 @@ def _frame_notes(frame: FrameParity) -> Iterator[str]:
 def _capacity(where: str, what: str, counts: tuple[int, int]) -> Iterator[str]:
     if any(counts):
         yield f"{where}: {counts[0]} {what} (engine: {counts[1]})"
-
-
-_PLURALS: Mapping[str, str] = {"token": "tokens", "query": "queries", "identity": "identities"}
-
-
-def _list(noun: str, values: Sequence[int]) -> str:
-    """`token 4`, or `tokens 4, 7, 9, 11, 12 and 3 more`."""
-    named = ", ".join(str(value) for value in values[:_LISTED])
-    more = f" and {len(values) - _LISTED} more" if len(values) > _LISTED else ""
-    return f"{noun if len(values) == 1 else _PLURALS[noun]} {named}{more}"

@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from functools import cached_property
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
-from vpp_deploy._version import __version__
-from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.errors import ParityError
 from vpp_deploy.parity.frame import FrameDifference, FrameParity
 from vpp_deploy.parity.judge import find_notes, find_problems, mean_overlaps, track_agreement
+from vpp_deploy.parity.outcome import json_ready, now, raise_for, versions
 from vpp_deploy.parity.task import TaskParity, task_notes, task_problems
 from vpp_deploy.parity.tolerances import Tolerances
+from vpp_deploy.parity.worst import WorstDifference, worst_of
 
 MODES = ("teacher_forced", "free_running")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@dataclass(frozen=True)
-class WorstDifference:
-    """A tensor's differences over all frames that count.
-
-    Attributes:
-        maximum: largest absolute difference.
-        frame: index of the frame that has it; None if no frame counts.
-        mean: mean of the frames' mean absolute differences.
-        cosine: smallest cosine similarity; None if no frame has one.
-        non_finite: NaN and infinite values of the engine.
-    """
-
-    maximum: float
-    frame: int | None
-    mean: float
-    cosine: float | None
-    non_finite: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +42,7 @@ class ParityReport:
     video_problem: str | None
     tolerances: Tolerances
     task: TaskParity | None = None
-    created: str = field(default_factory=_now)
+    created: str = field(default_factory=now)
 
     @property
     def passed(self) -> bool:
@@ -107,14 +80,7 @@ class ParityReport:
         Raises:
             ParityError: it did not; the message has the first problem.
         """
-        if self.passed:
-            return
-        first, *others = self.problems
-        more = f" (and {len(others)} more)" if others else ""
-        raise ParityError(
-            f"the {self.backend} engine does not compute what PyTorch computes: {first}{more}; "
-            "rebuild it with `vpp-deploy build-engine`, or see the full report with `vpp-deploy parity --json FILE`"
-        )
+        raise_for(self.problems, self.backend)
 
     def worst(self, mode: str) -> dict[str, WorstDifference]:
         """Each tensor's differences over the frames, by name.
@@ -146,7 +112,7 @@ class ParityReport:
 
     def summary(self) -> dict[str, Any]:
         """What the bundle keeps: the head of `to_dict`, without the single frames."""
-        return _json_ready(
+        return json_ready(
             {
                 "passed": self.passed,
                 "backend": self.backend,
@@ -164,7 +130,7 @@ class ParityReport:
                 "tracks": self.tracks(),
                 "task": self.task and self.task.to_dict(),
                 "tolerances": asdict(self.tolerances),
-                "versions": _versions(self.backend),
+                "versions": versions(self.backend),
             }
         )
 
@@ -192,23 +158,11 @@ class ParityReport:
         """
         frames = [_frame_dict(frame) for frame in self.frames]
         details = {"problems": self.problems, "notes": self.notes, "per_frame": frames}
-        return self.summary() | _json_ready(details)
+        return self.summary() | json_ready(details)
 
     def _count(self, kind: Any) -> int:
         selections = (s for frame in self.frames for s in frame.teacher_forced.selections.values())
         return sum(selection.count(kind) for selection in selections)
-
-
-def store(bundle: Bundle, report: ParityReport) -> Path:
-    """Keep a report's summary in the bundle, replacing that of an older check of the same backend.
-
-    Returns:
-        The file.
-
-    Raises:
-        OutputError: the bundle cannot be written to.
-    """
-    return bundle.write_parity_summary(report.backend, report.summary())
 
 
 def _mode(frame: FrameParity, mode: str) -> FrameDifference:
@@ -216,15 +170,8 @@ def _mode(frame: FrameParity, mode: str) -> FrameDifference:
 
 
 def _worst(name: str, rows: Iterable[tuple[int, FrameDifference]], only_comparable: bool) -> WorstDifference:
-    found = [(index, row.tensors[name], row.comparable) for index, row in rows if name in row.tensors]
-    counted = [(tensor, index) for index, tensor, comparable in found if comparable or not only_comparable]
-    maximum, frame = max(((tensor.maximum, index) for tensor, index in counted), default=(0.0, None))
-    return WorstDifference(
-        maximum=maximum,
-        frame=frame,
-        mean=math.fsum(tensor.mean for tensor, _ in counted) / max(1, len(counted)),
-        cosine=min((tensor.cosine for tensor, _ in counted if tensor.cosine is not None), default=None),
-        non_finite=sum(tensor.non_finite for _, tensor, _ in found),
+    return worst_of(
+        (index, row.tensors[name], row.comparable or not only_comparable) for index, row in rows if name in row.tensors
     )
 
 
@@ -244,27 +191,3 @@ def _frame_dict(frame: FrameParity) -> dict[str, Any]:
                 del fields[mode]["selections"][name]["differing"]
     fields["tracks"]["identical"] = frame.tracks.identical
     return fields
-
-
-def _json_ready(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, and null for NaN and infinities, which JSON does not have."""
-    return {key: _json_value(value) for key, value in fields.items()}
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return _json_ready(value)
-    if isinstance(value, list | tuple):
-        return [_json_value(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _versions(backend: str) -> dict[str, str]:
-    """Versions of this package and of those that computed, as far as they are installed."""
-    versions = {"vpp-deploy": __version__}
-    for package in ("torch", backend, f"{backend}-gpu", "numpy"):
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from vpp_deploy.errors import UsageError
+
+Bar = TypeVar("Bar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +79,50 @@ TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ClassifierTolerances:
+    """The bar that an engine of one precision has to meet on a model that classifies images or clips.
+
+    Significance maps have a scale of their own for every picture, so what is said of them is relative to the largest
+    absolute significance of the picture.
+
+    Attributes:
+        logits: largest absolute difference of the logits, where both sides kept the same patches.
+        significance: largest difference of the patch significance maps, relative.
+        tie_margin: a patch that only one side kept is a tie if its significance is this close to the K-th largest one;
+            two patches in another order are one if theirs are this close to each other. Relative.
+    """
+
+    logits: float
+    significance: float
+    tie_margin: float
+
+
+CLASSIFIER_TOLERANCES: Final[Mapping[str, ClassifierTolerances]] = MappingProxyType(
+    {
+        "float32": ClassifierTolerances(logits=1e-4, significance=1e-4, tie_margin=1e-5),
+        # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
+        "float16": ClassifierTolerances(logits=0.1, significance=1e-2, tie_margin=1e-2),
+        "bfloat16": ClassifierTolerances(logits=0.8, significance=8e-2, tie_margin=8e-2),
+    }
+)
+
+
 def tolerances_for(precision: str) -> Tolerances:
     """The tolerances of a precision. Those of `float16` and `bfloat16` are provisional.
 
     Raises:
         UsageError: no tolerances for this precision.
     """
-    if precision not in TOLERANCES:
-        raise UsageError(
-            f"no parity tolerances for precision {precision!r}; there are some for {', '.join(TOLERANCES)}"
-        )
-    return TOLERANCES[precision]
+    return _look_up(TOLERANCES, precision)
+
+
+def classifier_tolerances_for(precision: str) -> ClassifierTolerances:
+    """The same for a model that classifies images or clips."""
+    return _look_up(CLASSIFIER_TOLERANCES, precision)
+
+
+def _look_up(table: Mapping[str, Bar], precision: str) -> Bar:
+    if precision not in table:
+        raise UsageError(f"no parity tolerances for precision {precision!r}; there are some for {', '.join(table)}")
+    return table[precision]
