@@ -13,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import shlex
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -130,6 +132,13 @@ def table(model: str, rows: list[dict[str, Any]], title: str) -> Table:
     return drawn
 
 
+def processor() -> str:
+    """The processor's name where Linux tells it, or else its architecture."""
+    names = Path("/proc/cpuinfo")
+    lines = names.read_text().splitlines() if names.exists() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
+
+
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -143,7 +152,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.out.mkdir(exist_ok=True)
     title = (
-        f"batch {arguments.batch}, {arguments.rounds} rounds, {platform.machine()}, {torch.get_num_threads()} threads, "
+        f"batch {arguments.batch}, {arguments.rounds} rounds, {processor()}, {torch.get_num_threads()} threads, "
         f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}"
     )
     results = {}
@@ -154,7 +163,9 @@ def main() -> None:
         Console(width=130).print(table(model, results[model], title))
     if arguments.json:
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        arguments.json.write_text(json.dumps({"date": when, "title": title, "models": results}, indent=2) + "\n")
+        command = shlex.join(["python", "-m", "benchmarks.papr", *sys.argv[1:]])
+        record = {"date": when, "command": command, "title": title, "models": results}
+        arguments.json.write_text(json.dumps(record, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -14,22 +14,25 @@ from tests.conftest import REPOSITORY
 from vpp_deploy.cli.main import app
 
 README = (REPOSITORY / "README.md").read_text()
+PAPR = (REPOSITORY / "docs" / "papr.md").read_text()
 COMMANDS = [line for line in README.splitlines() if line.startswith("vpp-deploy ")]
+PAPR_COMMANDS = [line for line in PAPR.splitlines() if line.startswith("vpp-deploy ")]
 
 
-def test_the_readme_shows_the_four_commands() -> None:
-    assert [line.split()[1] for line in COMMANDS] == ["export", "build-engine", "infer", "parity"]
+def test_the_readme_shows_the_four_commands_for_each_family() -> None:
+    assert [line.split()[1] for line in COMMANDS] == ["export", "build-engine", "infer", "parity"] * 2
 
 
-@pytest.mark.parametrize("line", COMMANDS)
+@pytest.mark.parametrize("line", [*COMMANDS, *PAPR_COMMANDS])
 def test_commands_parse(line: str) -> None:
     _, name, *arguments = shlex.split(line)
     command = typer.main.get_command(app).commands[name]
     command.make_context(name, arguments)
 
 
-def test_names_of_the_python_example_exist() -> None:
-    code = re.search(r"```python\n(.*?)```", README, re.DOTALL).group(1)
+@pytest.mark.parametrize("page", [README, PAPR], ids=["README", "papr"])
+def test_names_of_the_python_example_exist(page: str) -> None:
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL).group(1)
     used = {
         node.attr
         for node in ast.walk(ast.parse(code))

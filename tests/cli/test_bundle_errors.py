@@ -123,7 +123,7 @@ def test_no_engine_yet_names_the_command_that_builds_it(cli: Cli, bundle: Path, 
 def test_an_unknown_engine(command: str, cli: Cli, bundle: Path, clip: Path) -> None:
     more = {"infer": [clip], "parity": ["--video", clip]}.get(command, [])
     outcome = cli(command, bundle, *more, "--engine", "abacus")
-    outcome.assert_one_line_error(ExitCode.USAGE, "abacus", "onnxruntime, tensorrt-rtx, tensorrt")
+    outcome.assert_one_line_error(ExitCode.USAGE, "abacus", "onnxruntime, onnxruntime-cuda, tensorrt-rtx, tensorrt")
 
 
 def test_compute_capabilities_are_for_rtx_alone(cli: Cli, bundle: Path) -> None:
@@ -131,8 +131,8 @@ def test_compute_capabilities_are_for_rtx_alone(cli: Cli, bundle: Path) -> None:
     outcome.assert_one_line_error(ExitCode.USAGE, "tensorrt-rtx")
 
 
-def test_a_tensorrt_rtx_engine_cannot_infer_here(cli: Cli, bundle: Path, clip: Path) -> None:
-    """Where the package is missing, that is the reason; where it is there, the missing session is."""
+def test_what_a_tensorrt_rtx_engine_lacks_to_infer_is_named(cli: Cli, bundle: Path, clip: Path) -> None:
+    """Of the builder's package, pycuda and a GPU the first that is not there. With all three the test has no subject."""
     try:
         version = metadata.version("tensorrt-rtx")
     except metadata.PackageNotFoundError:
@@ -147,7 +147,8 @@ def test_a_tensorrt_rtx_engine_cannot_infer_here(cli: Cli, bundle: Path, clip: P
     folder = bundle / "engines" / "tensorrt-rtx"
     folder.mkdir()
     (folder / RECORD_FILE).write_text(record.model_dump_json())
-    cli("infer", bundle, clip, "--engine", "tensorrt-rtx").assert_one_line_error(ExitCode.MISSING, "tensorrt-rtx")
+    missing = "tensorrt-rtx" if version == "0" else "GPU"
+    cli("infer", bundle, clip, "--engine", "tensorrt-rtx").assert_one_line_error(ExitCode.MISSING, missing)
 
 
 def test_build_engine_says_what_it_built(cli: Cli, bundle: Path) -> None:

@@ -57,8 +57,8 @@ def test_the_engines_in_the_help_are_those_that_exist() -> None:
 
 def test_help_states_defaults_and_units() -> None:
     page = " ".join(help_page("export").replace("│", " ").split())
-    assert "Height x width of the input in pixels, multiples of 32. [default: (the model's own)]" in page
-    assert "[default: 0.55]" in page
+    assert "Height x width of the input in pixels, multiples of 32 (PaPr: of the model's patches). [default:" in page
+    assert "[default: (0.55; PaPr: 0.5)]" in page
 
 
 def test_version_and_bare_call(cli: Cli) -> None:

@@ -11,6 +11,7 @@ from vpp_deploy import __version__
 from vpp_deploy.cli.environment import examine, installed_version, known_packages
 from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
 from vpp_deploy.models.datasets import DATASETS
+from vpp_deploy.models.papr.names import CATALOGUE, PROPOSALS
 
 
 def test_models_lists_what_export_takes(cli: Cli) -> None:
@@ -20,6 +21,17 @@ def test_models_lists_what_export_takes(cli: Cli) -> None:
     assert list(content["models"]) == list(MODELS)
     assert content["keep_schedules"]["0.55"] == {"mapping": 0.7, "selective": [0.56, 0.448, 0.358]}
     assert content["datasets"]["shapes"] == list(DATASETS["shapes"])
+
+
+def test_models_lists_the_papr_models_and_proposals(cli: Cli) -> None:
+    out = cli("models").out
+    assert all(name in out for name in (*CATALOGUE, *PROPOSALS))
+    content = json.loads(cli("models", "--json").out)
+    assert list(content["papr_models"]) == [f"papr:{name}" for name in CATALOGUE]
+    assert list(content["papr_proposals"]) == list(PROPOSALS)
+    entry = {"input": "images", "proposal": "mobileone_s0", "published": False}
+    assert content["papr_models"]["papr:mae_vit_base_patch16_224"] == entry
+    assert content["papr_proposals"]["x3d_m"] == {"input": "clips", "published": False}
 
 
 def test_doctor_json_describes_this_machine(cli: Cli) -> None:

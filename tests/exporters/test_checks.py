@@ -9,7 +9,7 @@ import pytest
 
 from vpp_deploy import ops
 from vpp_deploy.errors import ExportError
-from vpp_deploy.exporters.checks import MAX_TOPK, check_graph
+from vpp_deploy.exporters.checks import check_graph
 from vpp_deploy.exporters.weights import unfold_weights
 
 
@@ -37,17 +37,6 @@ def test_what_some_backend_cannot_run_is_refused(text: str, message: str) -> Non
         check_graph(model(text), "g.onnx")
     assert str(caught.value).startswith("g.onnx: ")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("k", [MAX_TOPK, MAX_TOPK + 1])
-def test_selection_stays_within_tensorrt(k: int) -> None:
-    call = f"vpp.SelectTokens <k={k}, by_position=1> (s, a)"
-    traced = model(f"g (float[1,4096] s, bool[1,4096] a) => (int32[1,{k}] y) {{ y = {call} }}")
-    if k <= MAX_TOPK:
-        check_graph(traced, "g")
-    else:
-        with pytest.raises(ExportError, match=f"selects {k} tokens"):
-            check_graph(traced, "g")
 
 
 def test_unfolded_weights_compute_the_same() -> None:

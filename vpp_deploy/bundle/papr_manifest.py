@@ -83,7 +83,8 @@ class PaprManifest(Manifest):
         batch: images or clips that the graph takes at once.
         clip: what a clip is; None for a model of images.
         proposal: name of the proposal network; None when nothing is pruned.
-        merged: tokens that each block of the later half merges (ToMe); 0 for none.
+        merged: tokens that each block of the later half merges (ToMe), at keep ratio 1 every block; 0 for none.
+        final_tokens: tokens after the last block of a model that merges, class token included; None without merging.
         pruning_points: where patches are pruned; none when the keep ratio is 1.
         cost: for one image or clip.
     """
@@ -97,5 +98,6 @@ class PaprManifest(Manifest):
     clip: ClipSpec | None = None
     proposal: str | None = None
     merged: Annotated[int, Field(ge=0)] = 0
+    final_tokens: Positive | None = None
     pruning_points: tuple[PruningPoint, ...]
     cost: CostSpec

@@ -29,7 +29,7 @@ def command(
     ] = None,
 ) -> None:
     """Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for that."""
-    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.bundle import Bundle, PaprManifest
     from vpp_deploy.engines import build_engine
     from vpp_deploy.engines.store import EngineRecord
 
@@ -47,7 +47,9 @@ def command(
         f"{folder}: {engine} {record.backend_version} engine{targets}, {record.precision}, "
         f"{console.megabytes(total)}, built in {seconds:.1f} s"
     )
-    if engine == "onnxruntime":
+    if engine == "onnxruntime" and isinstance(opened.manifest, PaprManifest):
+        console.next_command("vpp-deploy", "infer", str(bundle), "VIDEO" if opened.manifest.clip else "IMAGES")
+    elif engine == "onnxruntime":
         console.next_command("vpp-deploy", "infer", str(bundle), "VIDEO", "-o", "tracked.mp4")
     else:
         console.next_command("vpp-deploy", "inspect", str(bundle))

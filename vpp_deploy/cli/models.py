@@ -8,18 +8,27 @@ from vpp_deploy.cli import console
 from vpp_deploy.cli.options import JsonFlag
 from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
 from vpp_deploy.models.datasets import DATASETS
+from vpp_deploy.models.papr.names import CATALOGUE, CLIP_PROPOSALS, IMAGE_PROPOSALS, PREFIX
 from vpp_deploy.models.shipped import SHIPPED_MODELS
 
 EXAMPLES = ("vpp-deploy models", "vpp-deploy models --json")
 
 
 def command(json: JsonFlag = False) -> None:
-    """List the models, keep schedules and data sets that `vpp-deploy export` knows."""
+    """List the models, keep schedules, data sets and proposals that `vpp-deploy export` knows."""
     catalogue = _catalogue()
     if json:
         console.print_json(catalogue)
         return
-    models = console.table("model", "width", "heads", "queries", "size", "default data set", "weights", title="Models")
+    _show_vpp(catalogue)
+    console.say("")
+    _show_papr(catalogue)
+
+
+def _show_vpp(catalogue: dict[str, Any]) -> None:
+    models = console.table(
+        "model", "width", "heads", "queries", "size", "default data set", "weights", title="VPP models"
+    )
     for name, model in catalogue["models"].items():
         models.add_row(
             name,
@@ -45,6 +54,24 @@ def command(json: JsonFlag = False) -> None:
     console.show(datasets)
 
 
+def _show_papr(catalogue: dict[str, Any]) -> None:
+    models = console.table("model", "input", "default proposal", "weights", title="PaPr models")
+    for name, model in catalogue["papr_models"].items():
+        models.add_row(name, model["input"], model["proposal"], _origin(model["published"]))
+    proposals = console.table("--proposal", "for", "weights", title="PaPr proposals")
+    for name, proposal in catalogue["papr_proposals"].items():
+        proposals.add_row(name, proposal["input"], _origin(proposal["published"]))
+    console.show(models)
+    console.say(f"Every other timm ViT, ConvNeXt or Swin can be named too, such as {PREFIX}vit_tiny_patch16_224.")
+    console.say("Published weights are fetched by name: --pretrained; others need a file: --checkpoint.")
+    console.say("")
+    console.show(proposals)
+
+
+def _origin(published: bool) -> str:
+    return "published" if published else "authors' file"
+
+
 def _catalogue() -> dict[str, Any]:
     return {
         "models": {
@@ -63,4 +90,16 @@ def _catalogue() -> dict[str, Any]:
             for name, schedule in KEEP_SCHEDULES.items()
         },
         "datasets": {name: list(classes) for name, classes in DATASETS.items()},
+        "papr_models": {
+            PREFIX + entry.name: {
+                "input": "clips" if entry.clips else "images",
+                "proposal": entry.proposal,
+                "published": entry.published,
+            }
+            for entry in CATALOGUE.values()
+        },
+        "papr_proposals": {
+            **{name: {"input": "images", "published": True} for name in IMAGE_PROPOSALS},
+            **{name: {"input": "clips", "published": False} for name in CLIP_PROPOSALS},
+        },
     }

@@ -7,9 +7,6 @@ import onnx
 from vpp_deploy import ops
 from vpp_deploy.errors import ExportError
 
-MAX_TOPK = 3840
-"""TensorRT's own TopK stops here (TENSORRT.md, operator table)."""
-
 STANDARD_OPS = frozenset(
     [
         "Abs",
@@ -99,8 +96,7 @@ def check_graph(model: onnx.ModelProto, label: str) -> None:
         label: the graph's name in messages.
 
     Raises:
-        ExportError: dynamic shapes or int64 in the graph's inputs and outputs; an op outside the declared set; a
-            selection of more tokens than TensorRT's TopK takes.
+        ExportError: dynamic shapes or int64 in the graph's inputs and outputs; an op outside the declared set.
     """
     for tensor in (*model.graph.input, *model.graph.output):
         _check_tensor(tensor, label)
@@ -112,13 +108,6 @@ def check_graph(model: onnx.ModelProto, label: str) -> None:
             raise ExportError(
                 f"{label}: node {node.name} uses the op {name}, which is not in the set that all backends run; "
                 "write the model without it, or add a vpp op with lowerings"
-            )
-    for node in ops.vpp_nodes(model):
-        k = next((attribute.i for attribute in node.attribute if attribute.name == "k"), 0)
-        if k > MAX_TOPK:
-            raise ExportError(
-                f"{label}: node {node.name} selects {k} tokens, TensorRT's TopK takes at most {MAX_TOPK}; "
-                "use a smaller frame size or a lower keep ratio"
             )
 
 

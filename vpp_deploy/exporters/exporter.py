@@ -23,6 +23,7 @@ from vpp_deploy.models.checkpoint import load_detector, official_state_dict
 from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, DetectorConfig, KeepSchedule, model_config
 from vpp_deploy.models.detector import VppDetector
 from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
+from vpp_deploy.models.papr.names import PREFIX
 from vpp_deploy.models.random_weights import randomise_
 from vpp_deploy.models.shipped import SHIPPED_MODELS, shipped_weights
 
@@ -63,12 +64,15 @@ def export(
         progress: called with a line about each step.
 
     Raises:
-        UsageError: both `checkpoint` and `random_weights`; or neither, and the model's weights are not shipped.
+        UsageError: both `checkpoint` and `random_weights`; or neither, and the model's weights are not shipped; or a
+            PaPr model, which `export_papr` exports.
         ConfigError: bad keep schedule.
         CheckpointError: the checkpoint cannot be used.
         ExportError: unknown model or data set, impossible size, or a graph that a backend could not run.
         OutputError: the bundle cannot be written.
     """
+    if isinstance(model, str) and model.startswith(PREFIX):
+        raise UsageError(f"export {model}: it is a PaPr model; use vpp_deploy.export_papr(vpp_deploy.PaprConfig(...))")
     config = model if isinstance(model, DetectorConfig) else model_config(model, keep, dataset)
     if checkpoint is not None and random_weights is not None:
         raise UsageError(f"export {config.name}: a checkpoint and random weights exclude each other; give one of them")

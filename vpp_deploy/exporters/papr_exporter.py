@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -26,6 +27,7 @@ from vpp_deploy.models.papr.classifier_graph import CLIPS, IMAGES, ClassifierGra
 from vpp_deploy.models.papr.config import PaprConfig
 from vpp_deploy.models.papr.flops import count_flops
 from vpp_deploy.models.papr.inputs import class_count, classes_of, clip_of, frame_size_of, preprocessing_of
+from vpp_deploy.models.papr.merging import MergingBlocks
 from vpp_deploy.models.papr.names import IMAGE_PROPOSALS, PREFIX, CatalogueEntry
 from vpp_deploy.models.papr.output import PaprOutput
 
@@ -115,6 +117,7 @@ def export_papr(
                 clip=clip,
                 proposal=config.proposal if model.proposal is not None else None,
                 merged=config.merge,
+                final_tokens=_final_tokens(model.base, points),
                 class_names=class_names,
                 pruning_points=points,
                 cost=CostSpec(dense=cost.dense, pruned=cost.pruned, proposal=cost.proposal),
@@ -187,6 +190,15 @@ def _check_labels(entry: CatalogueEntry, labels: Sequence[str] | None, classes: 
 
 def _input_shape(clip: ClipSpec | None, size: tuple[int, int]) -> tuple[int, ...]:
     return (*size, 3) if clip is None else (clip.frames, *size, 3)
+
+
+def _final_tokens(base: Any, points: Sequence[PruningPoint]) -> int | None:
+    """Tokens after the last block of a model that merges them."""
+    blocks = getattr(base.model, "blocks", None)
+    if not isinstance(blocks, MergingBlocks):
+        return None
+    patches = points[0].kept if points else math.prod(base.model.patch_embed.grid_size)
+    return blocks.remaining(base.model.num_prefix_tokens + patches)
 
 
 class _Flat(nn.Module):

@@ -19,7 +19,7 @@ class PaprConfig:
         proposal: name of the proposal; None for the model's default.
         size: height and width in pixels; None for what the model was trained with.
         stages: stages of a ConvNeXt or Swin that are pruned; None for all.
-        merge: tokens that each block of the later half of a ViT merges (ToMe); 0 for none.
+        merge: tokens that each block of the later half of a ViT merges (ToMe), at keep ratio 1 every block; 0 for none.
         classes: number of classes; None for as many as the model's published weights have.
 
     Raises:
@@ -42,7 +42,7 @@ class PaprConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON keeps; `from_dict` reads it."""
-        return asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PaprConfig:

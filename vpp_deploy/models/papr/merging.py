@@ -49,6 +49,12 @@ class MergingBlocks(nn.Sequential):
                 tokens, size = self._merging_block(block, tokens, size, r)
         return tokens
 
+    def remaining(self, length: int) -> int:
+        """How many of `length` tokens, class token included, there are after the last block."""
+        for r in self.schedule:
+            length -= max(0, mergeable(length, r, self.prefix))
+        return length
+
     def _merging_block(self, block: Any, tokens: Tensor, size: Tensor | None, r: int) -> tuple[Tensor, Tensor]:
         attended, metric = _attend(block.attn, block.norm1(tokens), size)
         tokens = tokens + block.drop_path1(block.ls1(attended))

@@ -89,7 +89,10 @@ def _image_network(name: str, pretrained: bool) -> nn.Module:
     except Exception as error:  # timm and the hub raise many types
         if not pretrained:
             raise
-        raise CheckpointError(f"the weights of proposal {name} could not be fetched: {error}") from error
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"the weights of proposal {name} could not be fetched: {reason}; give a checkpoint file of it"
+        ) from error
     return network
 
 
