@@ -132,7 +132,7 @@ def test_compute_capabilities_are_for_rtx_alone(cli: Cli, bundle: Path) -> None:
 
 
 def test_what_a_tensorrt_rtx_engine_lacks_to_infer_is_named(cli: Cli, bundle: Path, clip: Path) -> None:
-    """Of the builder's package, pycuda and a GPU the first that is not there. With all three the test has no subject."""
+    """Of the builder's package, pycuda and a GPU the first that is not there; one of them is missing in CI."""
     try:
         version = metadata.version("tensorrt-rtx")
     except metadata.PackageNotFoundError:

@@ -1,0 +1,81 @@
+"""The CUDA kernels compile cleanly for every architecture, and their host tests pass; nothing here needs a GPU."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PLUGINS = REPOSITORY / "plugins"
+SOURCES = sorted((PLUGINS / "kernels").glob("*.cu"))
+
+
+def run(*command: str | Path) -> str:
+    result = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def nvcc() -> str:
+    in_toolkit = Path(os.environ.get("CUDA_HOME", "")) / "bin" / "nvcc"
+    found = shutil.which("nvcc") or shutil.which(in_toolkit)
+    if found is None:
+        pytest.skip("no nvcc in PATH or CUDA_HOME")
+    return found
+
+
+@pytest.fixture(scope="module")
+def host_tests(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build folder with the test programs that need no CUDA."""
+    for tool in ("cmake", "ctest", "c++"):
+        if shutil.which(tool) is None:
+            pytest.skip(f"no {tool} in PATH")
+    folder = tmp_path_factory.mktemp("plugins")
+    run("cmake", "-S", PLUGINS, "-B", folder, "-DVPP_CUDA=OFF")
+    run("cmake", "--build", folder)
+    return folder
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "architecture", [80, *(pytest.param(other, marks=pytest.mark.slow) for other in (86, 89, 90)), 120]
+)
+def test_kernels_compile_without_warnings_or_spills(nvcc: str, architecture: int, source: Path, tmp_path: Path) -> None:
+    strict = ("-Werror", "all-warnings", "-Xptxas", "-warn-spills")
+    run(nvcc, "-std=c++17", f"-arch=sm_{architecture}", *strict, "-cubin", "-o", tmp_path / "kernel.cubin", source)
+    assert (tmp_path / "kernel.cubin").stat().st_size > 0
+
+
+def test_gpu_tests_compile(nvcc: str, tmp_path: Path) -> None:
+    source = PLUGINS / "tests" / "kernel_tests.cu"
+    run(nvcc, "-std=c++17", "-arch=sm_80", "-Werror", "all-warnings", "-c", "-o", tmp_path / "tests.o", source)
+
+
+def test_ptx_has_the_documented_embedded_entries(nvcc: str, tmp_path: Path) -> None:
+    table = (PLUGINS / "kernels" / "embedded.cuh").read_text()
+    documented = set(re.findall(r"^// (vpp_\w+)  ", table, re.MULTILINE))
+    assert len(documented) == 9
+    ptx = tmp_path / "embedded.ptx"
+    run(nvcc, "-std=c++17", "-arch=compute_80", "-ptx", "-o", ptx, PLUGINS / "kernels" / "embedded.cu")
+    assert set(re.findall(r"\.visible \.entry (\w+)\(", ptx.read_text())) == documented
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "vpp_reference_tests",
+        "vpp_emulated_tests_descending",
+        pytest.param("vpp_emulated_tests_ascending", marks=pytest.mark.slow),
+        pytest.param("vpp_emulated_tests_interleaved", marks=pytest.mark.slow),
+    ],
+)
+def test_host_tests_pass(host_tests: Path, name: str) -> None:
+    report = run("ctest", "--test-dir", host_tests, "--output-on-failure", "-R", f"^{name}$")
+    assert "100% tests passed, 0 tests failed out of 1" in report
