@@ -1,0 +1,44 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vpp/bundle.hpp"
+#include "vpp/manifest.hpp"
+
+namespace vpp {
+
+/// What an engine is made of and for: `engines/<backend>/engine.json`, next to the engine files.
+struct EngineRecord {
+    std::string backend;          ///< e.g. "tensorrt"
+    std::string backend_version;  ///< the library that built it; another one may not load it
+    std::string precision;
+    std::string vpp_deploy = "unknown";             ///< version of the Python package that lowered the graphs
+    std::string machine = "any";                    ///< processor architecture, for engines that depend on it
+    std::vector<std::string> compute_capabilities;  ///< GPU architectures that it was built for; empty: not recorded
+    std::map<std::string, std::string> source;      ///< hash of every bundle file that it was built from
+    std::map<std::string, FileRecord> files;        ///< size and hash of its own files
+};
+
+/// Where an engine is to run.
+struct EngineHost {
+    std::string backend;          ///< "tensorrt" or "tensorrt-rtx"
+    std::string backend_version;  ///< of the installed library; "10.13.3" also stands for a record's "10.13.3.9"
+    std::optional<std::string> compute_capability;  ///< of the GPU, e.g. "8.9"; checked where the record has any
+    std::string machine = this_machine();
+
+    /// The processor architecture that this program runs on, e.g. "x86_64".
+    static std::string this_machine();
+};
+
+/// The record of an engine that fits this bundle and this host. Everything is checked offline, before any library of
+/// the vendor is called: the graphs and weights that it was built from, size and hash of its files, precision,
+/// versions.
+///
+/// @throws EngineError there is no such engine, its files are damaged, or it was built from another graph, by another
+///     version, or for another machine. The message names the command that rebuilds it.
+EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host);
+
+}  // namespace vpp

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <stdexcept>
+
+namespace vpp {
+
+/// Base of every error that this library throws on purpose. The message is one line that says what was wrong (with the
+/// value), where, and what to do.
+class Error : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// A bundle is incomplete, altered, of an unknown schema, or holds a model that this runtime does not run.
+class BundleError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// An engine is missing or damaged, or was built from another graph, by another version, or for another machine.
+class EngineError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// The call itself makes no sense: impossible sizes, arrays that disagree, an unknown track slot.
+class UsageError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// A result file cannot be written where it was asked for.
+class OutputError : public Error {
+  public:
+    using Error::Error;
+};
+
+}  // namespace vpp

@@ -1,0 +1,124 @@
+#include "vpp/engine_record.hpp"
+
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <system_error>
+
+#include "file_check.hpp"
+#include "file_record.hpp"
+#include "json_value.hpp"
+#include "text.hpp"
+#include "version.hpp"
+#include "vpp/error.hpp"
+
+namespace vpp {
+namespace fs = std::filesystem;
+namespace {
+
+EngineRecord record_of(const nlohmann::json& document) {
+    JsonFields fields{JsonValue(document)};
+    EngineRecord record;
+    record.backend = fields.at("backend").string();
+    record.backend_version = fields.at("backend_version").string();
+    record.precision = fields.at("precision").string();
+    if (const auto field = fields.find("vpp_deploy")) {
+        record.vpp_deploy = field->string();
+    }
+    if (const auto field = fields.find("machine")) {
+        record.machine = field->string();
+    }
+    if (const auto field = fields.find("compute_capabilities")) {
+        record.compute_capabilities = field->strings();
+    }
+    for (const auto& [name, digest] : fields.at("source").members()) {
+        record.source[name] = digest.string();
+    }
+    record.files = file_records(fields.at("files"));
+    if (const auto field = fields.find("details")) {
+        field->members();
+    }
+    fields.refuse_others();
+    return record;
+}
+
+std::optional<std::string> source_problem(const Manifest& manifest, const EngineRecord& record) {
+    for (const std::string& name : {manifest.weights_file, manifest.init.file, manifest.step.file}) {
+        const std::string& now = manifest.files.at(name).sha256;
+        const auto source = record.source.find(name);
+        const std::string then = source == record.source.end() ? "none" : source->second;
+        if (then != now) {
+            return "it was built from another " + one_line(name) + " (" + one_line(then).substr(0, 12) + ", now " +
+                   now.substr(0, 12) + ")";
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> host_problem(const EngineRecord& record, const EngineHost& host) {
+    if (record.backend != host.backend) {
+        return "its record is of " + in_quotes(record.backend);
+    }
+    if (!same_version(record.backend_version, host.backend_version)) {
+        return "it was built by version " + one_line(record.backend_version) + ", this machine has " +
+               host.backend_version;
+    }
+    if (record.machine != "any" && record.machine != host.machine) {
+        return "it was built for " + one_line(record.machine) + ", this machine is " + host.machine;
+    }
+    const auto& built_for = record.compute_capabilities;
+    if (host.compute_capability && !built_for.empty() &&
+        std::find(built_for.begin(), built_for.end(), *host.compute_capability) == built_for.end()) {
+        return "it was built for compute capability " + one_line(join(built_for, ", ")) + ", this GPU has " +
+               *host.compute_capability;
+    }
+    return std::nullopt;
+}
+
+std::optional<std::string> engine_problem(const Bundle& bundle, const EngineRecord& record, const EngineHost& host) {
+    const Manifest& manifest = bundle.manifest();
+    if (const auto problem = source_problem(manifest, record)) {
+        return problem;
+    }
+    if (record.precision != manifest.precision) {
+        return "its precision is " + in_quotes(record.precision) + ", the bundle's is " + manifest.precision;
+    }
+    if (const auto problem = host_problem(record, host)) {
+        return problem;
+    }
+    for (const auto& [name, expected] : record.files) {
+        if (const auto problem = file_problem(bundle.engine_folder(host.backend), name, expected, true)) {
+            return "its file " + one_line(name) + " " + *problem;
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::string EngineHost::this_machine() {
+    utsname names{};
+    return uname(&names) == 0 ? names.machine : "unknown";
+}
+
+EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host) {
+    const fs::path path = bundle.engine_folder(host.backend) / "engine.json";
+    const std::string place = bundle.path().string();
+    const std::string advice = "; build it with: vpp-deploy build-engine " + place + " --engine " + host.backend;
+    std::error_code ignored;
+    if (!fs::is_regular_file(path, ignored)) {
+        throw EngineError("bundle " + place + " has no " + host.backend + " engine" + advice);
+    }
+    EngineRecord record;
+    try {
+        record = record_of(read_json_file(path));
+    } catch (const std::runtime_error& error) {
+        throw EngineError(path.string() + " cannot be used (" + error.what() + ")" + advice);
+    }
+    if (const auto problem = engine_problem(bundle, record, host)) {
+        throw EngineError(host.backend + " engine in " + place + ": " + *problem + advice);
+    }
+    return record;
+}
+
+}  // namespace vpp

@@ -1,0 +1,37 @@
+"""Builds the C++ library once a session, as users build it and with sanitizers."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.cpp.runtime import Runtime
+
+SOURCE = REPOSITORY / "cpp"
+MISSING_JSON = "nlohmann/json is missing"
+
+
+def configure(build: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run CMake's first step."""
+    if not shutil.which("cmake"):
+        pytest.skip("the C++ library is built with cmake, which is not installed")
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("the C++ library needs a C++ compiler, and none is installed")
+    return subprocess.run(["cmake", "-S", SOURCE, "-B", build, *options], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session", params=["release", pytest.param("sanitized", marks=pytest.mark.slow)])
+def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+    build = tmp_path_factory.mktemp(f"cpp_{request.param}")
+    sanitize = ["-DVPP_RUNTIME_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug"] if request.param == "sanitized" else []
+    done = configure(build, "-DVPP_RUNTIME_WARNINGS_AS_ERRORS=ON", *sanitize)
+    if MISSING_JSON in done.stderr:
+        pytest.skip("the C++ library needs nlohmann/json: apt-get install nlohmann-json3-dev")
+    assert done.returncode == 0, done.stderr
+    done = subprocess.run(["cmake", "--build", build, "--parallel", "2"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Runtime(build)
