@@ -142,7 +142,7 @@ def processor() -> str:
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", nargs="*", default=list(MODELS), choices=[*MODELS, []], metavar="MODEL")
+    parser.add_argument("models", nargs="*", default=[], choices=[*MODELS, []], metavar="MODEL", help=", ".join(MODELS))
     parser.add_argument("--keep", type=float, nargs="+", default=[0.5, 0.4, 0.3])
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=10)
@@ -156,7 +156,7 @@ def main() -> None:
         f"onnxruntime {onnxruntime.__version__}, torch {torch.__version__}"
     )
     results = {}
-    for model in arguments.models:
+    for model in arguments.models or MODELS:
         bundles = {keep: prepare(model, keep, arguments.batch, arguments.out) for keep in (DENSE, *arguments.keep)}
         runs = dict(variants(bundles, not arguments.no_compile))
         results[model] = figures(measure(runs, arguments.rounds), bundles)
