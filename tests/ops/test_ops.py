@@ -195,3 +195,23 @@ def test_unknown_vpp_op_is_refused():
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], []))
     with pytest.raises(ExportError, match="PruneEverything"):
         ops.lower(model, "onnxruntime")
+
+
+@pytest.mark.parametrize("form", ["library", "embedded"])
+def test_plugins_stand_for_their_ops(form):
+    text = """
+    <ir_version: 10, opset_import: ["": 20, "vpp": 1]>
+    g (float[1,8] s, bool[1,8] a, float[1,4,6] q, float[1,3,6] k, int32[1,3] p) => (int32[1,2] y, int32[1,4] z) {
+        y = vpp.SelectTokens <by_position=1, k=2> (s, a)
+        z = vpp.AssociateTokens <columns=2, rows=2> (q, k, p)
+    }"""
+    model = onnx.parser.parse_model(text.replace(": 20", f": {OPSET}").replace(": 1]", f": {VERSION}]"))
+    lowered = ops.lower(model, "tensorrt", plugins=form)
+    select, associate = lowered.graph.node
+    assert (select.domain, select.op_type, associate.op_type) == ("vpp", "VppSelectTokens", "VppAssociateTokens")
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in select.attribute}
+    identity = {"plugin_version": b"1", "plugin_namespace": b"" if form == "library" else b"vpp"}
+    assert values == {"k": 2, "by_position": 1} | identity | ({"aot": 1} if form == "embedded" else {})
+    assert [a.name for a in select.attribute][:2] == ["k", "by_position"]  # embedded plugins get them by position
+    assert [a.name for a in associate.attribute][:2] == ["rows", "columns"]
+    assert {node.domain for node in ops.lower(model, "tensorrt").graph.node} == {""}

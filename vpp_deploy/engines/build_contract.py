@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from vpp_deploy.ops import PluginForm
+
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 EXTRAS: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 """The extra of vpp-deploy that installs each builder."""
 
-FailureKind = Literal["dependency", "usage", "output", "graph", "build"]
+FailureKind = Literal["dependency", "usage", "output", "plugin", "graph", "build"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class BuildRequest:
         workspace_bytes: upper limit of scratch memory. None: the builder's own choice.
         timing_cache: file of kernel timings that is read before and extended after the build.
         tf32: allow float32 products to be computed in TF32.
+        plugins: what the graph's `vpp` nodes stand for. None: there are no such nodes.
+        plugin_library: file of the plugins, for the form `library`.
     """
 
     onnx_path: str
@@ -33,6 +37,8 @@ class BuildRequest:
     workspace_bytes: int | None = None
     timing_cache: str | None = None
     tf32: bool = False
+    plugins: PluginForm | None = None
+    plugin_library: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

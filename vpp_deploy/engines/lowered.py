@@ -17,7 +17,9 @@ from vpp_deploy.bundle.reader import Bundle
 
 
 @contextmanager
-def lowered_graph(bundle: Bundle, phase: Phase, folder: Path, lowering: str) -> Iterator[Path]:
+def lowered_graph(
+    bundle: Bundle, phase: Phase, folder: Path, lowering: str, *, plugins: ops.PluginForm | None = None
+) -> Iterator[Path]:
     """A file with a phase's graph, its `vpp` nodes lowered. The weights are next to it.
 
     A file, because a model with its weights inside can exceed the 2 GB of a protobuf message.
@@ -27,11 +29,13 @@ def lowered_graph(bundle: Bundle, phase: Phase, folder: Path, lowering: str) -> 
         phase: which graph.
         folder: where to write; after the block it is as it was, but for what the caller wrote.
         lowering: a backend's name, see `vpp_deploy.ops.lower`.
+        plugins: keep nodes for TensorRT plugins, see there.
     """
     with TemporaryDirectory(dir=folder, prefix="lowered.") as scratch:
         _link(bundle.weights_path, Path(scratch) / bundle.manifest.weights_file)
         path = Path(scratch) / f"{phase}.onnx"
-        onnx.save(ops.lower(onnx.load(bundle.graph_path(phase), load_external_data=False), lowering), path)
+        graph = onnx.load(bundle.graph_path(phase), load_external_data=False)
+        onnx.save(ops.lower(graph, lowering, plugins=plugins), path)
         yield path
 
 

@@ -21,7 +21,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TextIO
 
+import onnx
+
+from vpp_deploy.engines import embedded_plugins
 from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.plugin_library import PluginLibrary, load_into
+from vpp_deploy.errors import PluginError
+from vpp_deploy.ops import DOMAIN
 
 _MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
@@ -49,10 +55,16 @@ def build(request: BuildRequest) -> BuildReport:
     from polygraphy.backend.trt import engine_bytes_from_network, network_from_onnx_path
     from polygraphy.exception import PolygraphyException
 
+    if request.plugins is not None:
+        _load_plugins(trt, request)
     begin = time.perf_counter()
     try:
         builder, network, parser = network_from_onnx_path(request.onnx_path, strongly_typed=True)
         _check_static(network)
+        types = [network.get_layer(index).type.name for index in range(network.num_layers)]
+        plugin_layers = sum(name.startswith("PLUGIN") for name in types)
+        if request.plugins is not None:
+            _check_plugins(request, plugin_layers)
         engine = engine_bytes_from_network(
             (builder, network, parser),
             config=_config(trt, builder, network, capabilities, request),
@@ -66,14 +78,13 @@ def build(request: BuildRequest) -> BuildReport:
         size = Path(request.engine_path).write_bytes(memoryview(engine))
     except OSError as error:
         raise WorkerError("output", f"cannot write the engine: {error.strerror or error}") from error
-    types = [network.get_layer(index).type.name for index in range(network.num_layers)]
     return BuildReport(
         flavour=request.flavour,
         version=trt.__version__,
         polygraphy=polygraphy.__version__,
         compute_capabilities=request.compute_capabilities,
         layers=len(types),
-        plugin_layers=sum(name.startswith("PLUGIN") for name in types),
+        plugin_layers=plugin_layers,
         engine_bytes=size,
         seconds=seconds,
     )
@@ -108,6 +119,28 @@ def _check_static(network: Any) -> None:
     for tensor in map(network.get_input, range(network.num_inputs)):
         if -1 in (shape := tuple(tensor.shape)):
             raise WorkerError("graph", f"input {tensor.name!r} has the dynamic shape {shape}: export static shapes")
+
+
+def _load_plugins(trt: Any, request: BuildRequest) -> None:
+    try:
+        if request.plugin_library is not None:
+            load_into(trt, request.flavour, PluginLibrary.read(Path(request.plugin_library)))
+        else:
+            embedded_plugins.register(trt, importlib.import_module("tensorrt.plugin"))
+    except (PluginError, ImportError, ValueError) as error:
+        raise WorkerError("plugin", f"{error}; or build without plugins: --plugins none") from error
+
+
+def _check_plugins(request: BuildRequest, plugin_layers: int) -> None:
+    """A parser that finds another meaning for a node (a model-local function) takes that, and says nothing."""
+    graph = onnx.load(request.onnx_path, load_external_data=False).graph
+    nodes = sum(node.domain == DOMAIN for node in graph.node)
+    if plugin_layers != nodes:
+        raise WorkerError(
+            "graph",
+            f"its parser made {plugin_layers} plugin layers of {nodes} {DOMAIN} nodes; build without plugins, and "
+            "report this",
+        )
 
 
 def _config(trt: Any, builder: Any, network: Any, capabilities: list[tuple[int, int]], request: BuildRequest) -> Any:

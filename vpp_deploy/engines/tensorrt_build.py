@@ -7,6 +7,7 @@ written against the documented API and has not been run yet.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -19,8 +20,17 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from vpp_deploy.engines.build_contract import BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.plugins import NO_PLUGINS, Plugins
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
-from vpp_deploy.errors import BuildError, DependencyError, DeviceError, OutputError, UsageError, VppDeployError
+from vpp_deploy.errors import (
+    BuildError,
+    DependencyError,
+    DeviceError,
+    OutputError,
+    PluginError,
+    UsageError,
+    VppDeployError,
+)
 
 _WORKER: Final = "vpp_deploy.engines.polygraphy_build"
 _PRODUCTS: Final[dict[Flavour, str]] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
@@ -28,6 +38,7 @@ _ERRORS: Final[dict[FailureKind, type[VppDeployError]]] = {
     "dependency": DependencyError,
     "usage": UsageError,
     "output": OutputError,
+    "plugin": PluginError,
 }
 
 
@@ -40,12 +51,14 @@ def build_tensorrt_engine(
     workspace_bytes: int | None = None,
     timing_cache: Path | None = None,
     tf32: bool = False,
+    plugins: Plugins = NO_PLUGINS,
     log: Path | None = None,
 ) -> BuildReport:
     """Build an engine file from an ONNX graph. Precision is that of the graph: networks are strongly typed.
 
     Args:
-        onnx_path: the graph, with `vpp` operators lowered, static shapes, and its weights inside or next to it.
+        onnx_path: the graph, with static shapes, and its weights inside or next to it. Its `vpp` nodes are lowered, but
+            for those that stand for plugins (see `vpp_deploy.ops.lower`).
         engine_path: the file to write, replacing an older one. It appears complete or not at all.
         flavour: `tensorrt` or `tensorrt-rtx`.
         compute_capabilities: GPU generations to build for, such as `["8.9", "12.0"]`. TensorRT-RTX only; none means all
@@ -53,13 +66,16 @@ def build_tensorrt_engine(
         workspace_bytes: upper limit of the scratch memory of a kernel. None: the builder's own choice.
         timing_cache: file of kernel timings, read before and extended after the build; it need not exist.
         tf32: allow float32 products to be computed in TF32: faster, but about three digits instead of seven.
+        plugins: these plugins.
         log: where to keep the builder's complete log, also of a failed build.
 
     Raises:
         UsageError: an unknown flavour or compute capability, or compute capabilities for TensorRT.
         DependencyError: polygraphy or the flavour's package is not installed or does not load.
         DeviceError: TensorRT found no GPU.
-        BuildError: the graph is missing, the builder rejected it, or the builder crashed.
+        PluginError: the plugin library does not load.
+        BuildError: the graph is missing, the builder rejected it, it took a node for something else than a plugin, or
+            it crashed.
         OutputError: the engine or the log cannot be written.
     """
     if flavour not in _PRODUCTS:
@@ -82,6 +98,8 @@ def build_tensorrt_engine(
                 workspace_bytes=workspace_bytes,
                 timing_cache=str(timing_cache.absolute()) if timing_cache else None,
                 tf32=tf32,
+                plugins=plugins.form,
+                plugin_library=str(plugins.library.path.absolute()) if plugins.library else None,
             )
             report = _run(request, work, log or work / "log")
             os.replace(work / "engine", engine_path)
@@ -92,8 +110,6 @@ def build_tensorrt_engine(
 
 def _run(request: BuildRequest, work: Path, log_path: Path) -> BuildReport:
     """Run the worker in the folder `work`, so that what a crash drops is removed with it."""
-    package_root = str(Path(__file__).parents[2])
-    search_path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), package_root]))
     with log_path.open("wb") as log:
         process = subprocess.run(
             [sys.executable, "-m", _WORKER],
@@ -101,7 +117,7 @@ def _run(request: BuildRequest, work: Path, log_path: Path) -> BuildReport:
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=work,
-            env=os.environ | {"PYTHONPATH": search_path, "PYTHONIOENCODING": "utf-8"},
+            env=_environment(request, work),
             check=False,
         )
     if process.returncode == 0:
@@ -115,6 +131,29 @@ def _run(request: BuildRequest, work: Path, log_path: Path) -> BuildReport:
         if failure["kind"] in _ERRORS:
             raise _ERRORS[failure["kind"]](failure["message"])
     raise _build_error(request, process.returncode, log_path.read_text(encoding="utf-8", errors="replace"))
+
+
+def _environment(request: BuildRequest, work: Path) -> dict[str, str]:
+    package_root = str(Path(__file__).parents[2])
+    search_path = filter(None, [os.environ.get("PYTHONPATH"), package_root])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(search_path), "PYTHONIOENCODING": "utf-8"}
+    if request.flavour == "tensorrt-rtx" and request.plugin_library:
+        folders = filter(None, [_unversioned_rtx(work), os.environ.get("LD_LIBRARY_PATH")])
+        environment["LD_LIBRARY_PATH"] = os.pathsep.join(folders)
+    return environment
+
+
+def _unversioned_rtx(work: Path) -> str | None:
+    """A folder with `libtensorrt_rtx.so`: the parser opens that name for a plugin, and the wheel has only `.so.1`."""
+    package = importlib.util.find_spec("tensorrt_rtx_libs")
+    places = [Path(place) for place in package.submodule_search_locations or ()] if package else []
+    library = next((path for place in places for path in sorted(place.glob("libtensorrt_rtx.so.*"))), None)
+    if library is None:  # installed in another way, in which the name may well be there
+        return None
+    folder = work / "libraries"
+    folder.mkdir()
+    (folder / "libtensorrt_rtx.so").symlink_to(library.resolve())
+    return str(folder)
 
 
 def _build_error(request: BuildRequest, status: int, log: str) -> VppDeployError:

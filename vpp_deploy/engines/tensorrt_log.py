@@ -13,7 +13,7 @@ _RULES: Final = [
         (
             r"ITopKLayer (?P<node>[^:\s]+):.*K exceeds the maximum value allowed \((?P<limit>\d+)\)",
             "TopK node {node!r} selects more than {limit} elements, which TensorRT's TopK cannot: lower the keep ratio "
-            "or the frame size",
+            "or the frame size, or build with plugins, which can: --plugins library",
         ),
         (
             r"Failed to open file: (?P<file>.+)",

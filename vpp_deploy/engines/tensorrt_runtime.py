@@ -9,6 +9,7 @@ from typing import Any, Final
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.engines.build_contract import EXTRAS, Flavour
 from vpp_deploy.engines.device import Buffer, Queue
+from vpp_deploy.engines.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import DependencyError, DeviceError, IncompatibleEngineError
 
 _MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
@@ -21,15 +22,21 @@ class TensorRtRuntime:
         flavour: `tensorrt` or `tensorrt-rtx`.
         files: each phase's engine file.
         manifest: what the engines' inputs and outputs should be.
+        library: the engines' plugins; None if they have none.
 
     Raises:
         DependencyError: the flavour's package is not installed or does not load.
+        PluginError: the plugin library does not load.
         IncompatibleEngineError: an engine cannot be deserialised here, or has other inputs and outputs.
     """
 
-    def __init__(self, flavour: Flavour, files: dict[Phase, Path], manifest: Manifest) -> None:
+    def __init__(
+        self, flavour: Flavour, files: dict[Phase, Path], manifest: Manifest, library: PluginLibrary | None = None
+    ) -> None:
         self._trt = _import(flavour)
         self._logger = self._trt.Logger(self._trt.Logger.WARNING)
+        if library is not None:
+            load_into(self._trt, flavour, library)
         self._runtime = self._trt.Runtime(self._logger)
         self._engines = {phase: self._deserialise(path) for phase, path in files.items()}
         for phase, engine in self._engines.items():

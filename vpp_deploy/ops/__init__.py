@@ -5,14 +5,24 @@ from vpp_deploy.ops.base import DOMAIN, OPSET, OpDefinition
 from vpp_deploy.ops.deformable_attention import deformable_attention
 from vpp_deploy.ops.gather_scatter import gather_tokens, scatter_tokens
 from vpp_deploy.ops.merge_tokens import match_tokens, merge_tokens, mergeable
-from vpp_deploy.ops.registry import OPS, attach_portable_functions, lower, strip_functions, vpp_nodes
+from vpp_deploy.ops.registry import (
+    OPS,
+    PLUGIN_NAMESPACES,
+    PluginForm,
+    attach_portable_functions,
+    lower,
+    strip_functions,
+    vpp_nodes,
+)
 from vpp_deploy.ops.select_tokens import select_tokens
 
 __all__ = [
     "DOMAIN",
     "OPS",
     "OPSET",
+    "PLUGIN_NAMESPACES",
     "OpDefinition",
+    "PluginForm",
     "associate_tokens",
     "attach_portable_functions",
     "deformable_attention",

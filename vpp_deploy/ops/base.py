@@ -55,7 +55,8 @@ class OpDefinition:
         attributes: attribute names; in the portable body `@name` refers to them.
         portable: the generic body that travels with every exported model.
         lowerings: bodies for single backends (`onnxruntime`, `tensorrt`); a backend without one uses the portable body.
-        plugin: name of the TensorRT plugin that can replace the node.
+        plugin: name of the TensorRT plugin that takes the node's inputs and attributes as they are; None where there is
+            none, and the node is always lowered.
     """
 
     name: str

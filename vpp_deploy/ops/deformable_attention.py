@@ -257,5 +257,4 @@ DEFORMABLE_ATTENTION = OpDefinition(
     attributes=("level_shapes",),
     portable=Body(_PORTABLE),
     lowerings={"onnxruntime": _as_deform_conv},
-    plugin="MultiscaleDeformableAttnPlugin_TRT",
 )

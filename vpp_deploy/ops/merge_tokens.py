@@ -158,7 +158,6 @@ MATCH_TOKENS = OpDefinition(
         interleaved = Gather <axis = 1> (by_side, interleaving)
         rows = Cast <to = 6> (interleaved)
     """),
-    plugin="VppMatchTokens",
 )
 
 MERGE_TOKENS = OpDefinition(
@@ -181,5 +180,4 @@ MERGE_TOKENS = OpDefinition(
         membership = CastLike (goes_there, tokens)
         merged = MatMul (membership, tokens)
     """),
-    plugin="VppMergeTokens",
 )

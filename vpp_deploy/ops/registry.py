@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final, Literal
 
 import onnx
 import onnx.inliner
@@ -29,6 +29,11 @@ OPS: dict[str, OpDefinition] = {
     )
 }
 _LOWERED_DOMAIN = f"{DOMAIN}.lowered"
+PluginForm = Literal["library", "embedded"]
+"""Where a plugin's kernel comes from: a shared library, or PTX in the engine."""
+
+PLUGIN_NAMESPACES: Final[dict[PluginForm, str]] = {"library": "", "embedded": DOMAIN}
+"""As plugins/tensorrt/op_plugin.h and `vpp_deploy.engines.embedded_plugins` register them."""
 
 
 def vpp_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
@@ -59,15 +64,18 @@ def strip_functions(model: onnx.ModelProto) -> None:
     model.functions.extend(kept)
 
 
-def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
+def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = None) -> onnx.ModelProto:
     """Replace every `vpp` node by standard ONNX nodes in the form that suits `backend`.
 
     Args:
         model: a model with `vpp` nodes whose inputs have static shapes (as every exported graph has); not changed.
         backend: `onnxruntime` or `tensorrt`; any other name takes the portable bodies.
+        plugins: keep the nodes whose op has a TensorRT plugin, in the form in which TensorRT's parser finds that of
+            this kind: domain `vpp`, the plugin's name as op type, its version and namespace as attributes.
 
     Returns:
-        A model with standard ONNX ops only. Node names of inlined bodies start with the name of the node they replace.
+        A model with standard ONNX ops and, with `plugins`, plugin nodes. Node names of inlined bodies start with the
+        name of the node they replace; plugin nodes keep theirs.
 
     Raises:
         ExportError: an unknown op.
@@ -84,6 +92,9 @@ def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
     strip_functions(lowered)
     shapes = _static_shapes(lowered)
     for number, node in enumerate(vpp_nodes(lowered)):
+        if plugins and OPS[node.op_type].plugin:
+            _make_plugin(node, plugins)
+            continue
         signature = NodeSignature(_attributes(node), tuple(shapes[name] for name in node.input))
         function_name = f"{node.op_type}_{number}"
         function = OPS[node.op_type].lowered_function(backend, signature, function_name, _LOWERED_DOMAIN)
@@ -95,6 +106,17 @@ def lower(model: onnx.ModelProto, backend: str) -> onnx.ModelProto:
             del node.attribute[:]
     _import_domain(lowered, _LOWERED_DOMAIN, 1)
     return onnx.inliner.inline_local_functions(lowered)
+
+
+def _make_plugin(node: onnx.NodeProto, form: PluginForm) -> None:
+    op, values = OPS[node.op_type], _attributes(node)
+    attributes = {name: values[name] for name in op.attributes}  # in order: embedded plugins get them by position
+    attributes |= {"plugin_version": "1", "plugin_namespace": PLUGIN_NAMESPACES[form]}
+    if form == "embedded":
+        attributes["aot"] = 1
+    node.op_type = op.plugin or node.op_type
+    del node.attribute[:]
+    node.attribute.extend(onnx.helper.make_attribute(*item) for item in attributes.items())
 
 
 def _attributes(node: onnx.NodeProto) -> dict[str, Any]:
