@@ -14,6 +14,7 @@ import vpp_deploy
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.hashing import sha256_of_file
+from vpp_deploy.engines import TensorRtOptions
 from vpp_deploy.engines.plugin_library import PATH_VARIABLE, PluginLibrary, library_of_engine
 from vpp_deploy.engines.plugins import NO_PLUGINS, Plugins, choose
 from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, source_hashes
@@ -84,8 +85,8 @@ def test_impossible_choices(flavour: str, wanted: str, given: bool, message: str
 
 
 def test_plugins_are_for_tensorrt(micro_bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="plugins are for tensorrt and tensorrt-rtx, not for onnxruntime"):
-        vpp_deploy.build_engine(micro_bundle, "onnxruntime", plugins="none")
+    with pytest.raises(UsageError, match="plugins: for tensorrt and tensorrt-rtx, not for onnxruntime"):
+        vpp_deploy.build_engine(micro_bundle, "onnxruntime", TensorRtOptions(plugins="none"))
 
 
 @pytest.mark.parametrize("place", ["missing.so", "empty folder"])

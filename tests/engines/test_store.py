@@ -12,7 +12,7 @@ import pytest
 
 import vpp_deploy
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines import onnxruntime_engine, tensorrt_engine
+from vpp_deploy.engines import TensorRtOptions, onnxruntime_engine, tensorrt_engine
 from vpp_deploy.engines.store import read_record
 from vpp_deploy.errors import BuildError, DependencyError, IncompatibleEngineError, UsageError
 
@@ -85,7 +85,7 @@ def test_a_failed_build_keeps_the_old_engine(bundle: Bundle, monkeypatch: pytest
     monkeypatch.setattr(onnxruntime_engine, "_optimise", fail)
     before = sorted(path.name for path in (bundle.path / "engines").rglob("*"))
     with pytest.raises(BuildError):
-        vpp_deploy.build_engine(bundle)
+        vpp_deploy.build_engine(bundle, force=True)
     assert sorted(path.name for path in (bundle.path / "engines").rglob("*")) == before
     vpp_deploy.load_engine(bundle)
 
@@ -100,15 +100,17 @@ def test_unknown_backends_and_options(bundle: Bundle) -> None:
     for act in (vpp_deploy.build_engine, vpp_deploy.load_engine):
         with pytest.raises(UsageError, match="unknown engine 'openvino'"):
             act(bundle, "openvino")
-    with pytest.raises(UsageError, match="compute capabilities are for tensorrt-rtx"):
-        vpp_deploy.build_engine(bundle, compute_capabilities=["8.9"])
+    with pytest.raises(
+        UsageError, match="compute capabilities: for tensorrt and tensorrt-rtx, not for onnxruntime; leave it out"
+    ):
+        vpp_deploy.build_engine(bundle, options=TensorRtOptions(compute_capabilities=("8.9",)))
 
 
 def test_a_tensorrt_rtx_engine_builds_without_what_it_needs_to_run(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("tensorrt_rtx")
-    engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", compute_capabilities=["8.9"])
+    engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", TensorRtOptions(compute_capabilities=("8.9",)))
     assert engine.record.compute_capabilities == ("8.9",)
     assert set(engine.record.files) == {"init.engine", "step.engine"}
     monkeypatch.setitem(sys.modules, "pycuda", None)

@@ -13,7 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.bundle.factory import make_bundle, state_dict
 from vpp_deploy.bundle import VppManifest
-from vpp_deploy.engines.tensorrt_build import BuildReport, build_tensorrt_engine
+from vpp_deploy.engines.build_contract import BuildReport, Flavour, TensorRtOptions
+from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
 from vpp_deploy.errors import BuildError, DependencyError, DeviceError, OutputError, UsageError, VppDeployError
 
@@ -49,10 +50,16 @@ def linear(tmp_path: Path) -> Path:
     return save(tmp_path / "linear.onnx", node, [value("x", 1, 8)], [value("y", 1, 4)], weight)
 
 
-def build(onnx_path: Path, capabilities: tuple[str, ...] = ("8.9",), **options: object) -> BuildReport:
+def build(
+    onnx_path: Path, capabilities: tuple[str, ...] = ("8.9",), log: Path | None = None, **options: object
+) -> BuildReport:
     engine_path = onnx_path.parent / "out.engine"
     return build_tensorrt_engine(
-        onnx_path, engine_path, flavour="tensorrt-rtx", compute_capabilities=capabilities, **options
+        onnx_path,
+        engine_path,
+        flavour="tensorrt-rtx",
+        options=TensorRtOptions(compute_capabilities=capabilities, **options),
+        log=log,
     )
 
 
@@ -109,7 +116,10 @@ def test_both_graphs_of_a_bundle_build_from_the_shared_weights(tmp_path: Path) -
     bundle = make_bundle(tmp_path / "tiny.bundle", seed=5)
     for phase in VppManifest.phases:
         build_tensorrt_engine(
-            bundle.graph_path(phase), tmp_path / phase, flavour="tensorrt-rtx", compute_capabilities=["8.9"]
+            bundle.graph_path(phase),
+            tmp_path / phase,
+            flavour="tensorrt-rtx",
+            options=TensorRtOptions(compute_capabilities=("8.9",)),
         )
         engine = (tmp_path / phase).read_bytes()
         for name in ("embedding.weight", "head.weight"):
@@ -241,9 +251,19 @@ def test_a_place_that_cannot_be_written(linear: Path, tmp_path: Path) -> None:
         build_tensorrt_engine(linear, tmp_path / "nowhere" / "e", flavour="tensorrt-rtx")
 
 
-def test_tensorrt_takes_no_compute_capabilities(linear: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"drop the compute capabilities 8\.9 or use tensorrt-rtx"):
-        build_tensorrt_engine(linear, tmp_path / "e", flavour="tensorrt", compute_capabilities=["8.9"])
+@pytest.mark.parametrize(
+    ("flavour", "options", "message"),
+    [
+        ("tensorrt", {"compute_capabilities": ("8.9",)}, r"drop the compute capabilities 8\.9 or use tensorrt-rtx"),
+        ("tensorrt-rtx", {"hardware_compatible": True}, "drop hardware compatible"),
+        ("tensorrt-rtx", {"version_compatible": True}, "no version compatible engines: drop it, or use tensorrt"),
+    ],
+)
+def test_options_that_a_builder_does_not_have(
+    flavour: Flavour, options: dict[str, object], message: str, linear: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        build_tensorrt_engine(linear, tmp_path / "e", flavour=flavour, options=TensorRtOptions(**options))
 
 
 def test_an_unknown_flavour(linear: Path, tmp_path: Path) -> None:
@@ -313,9 +333,18 @@ def test_tensorrt_without_a_gpu(worker_modules: Path, linear: Path, tmp_path: Pa
 @needs_rtx
 def test_the_tensorrt_path_with_tensorrt_rtx_in_its_place(worker_modules: Path, linear: Path, tmp_path: Path) -> None:
     (worker_modules / "tensorrt.py").write_text("from tensorrt_rtx import *\n__version__ = '10.16.0'\n")
+    steps: list[tuple[str, float]] = []
     report = build_tensorrt_engine(
-        linear, tmp_path / "e", flavour="tensorrt", workspace_bytes=256 << 20, log=tmp_path / "log"
+        linear,
+        tmp_path / "e",
+        flavour="tensorrt",
+        options=TensorRtOptions(workspace_bytes=256 << 20),
+        log=tmp_path / "log",
+        progress=lambda step, share: steps.append((step, share)),
     )
+    assert report.scratch_bytes is None  # no GPU to ask
+    assert steps
+    assert all(step and 0 <= share <= 1 for step, share in steps)
     assert (report.flavour, report.version) == ("tensorrt", "10.16.0")
     assert (tmp_path / "e").stat().st_size == report.engine_bytes
     log = (tmp_path / "log").read_text()

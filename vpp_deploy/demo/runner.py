@@ -14,7 +14,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engine import Engine
-from vpp_deploy.engines import build_engine
+from vpp_deploy.engines import TensorRtOptions, build_engine
 from vpp_deploy.engines.tensorrt_engine import installed_version
 from vpp_deploy.errors import DependencyError, OutputError
 from vpp_deploy.exporters import export
@@ -129,5 +129,5 @@ def _build(bundle: Bundle, report: Report) -> tuple[Engine, tuple[str, ...]]:
     except DependencyError:
         return engine, ("onnxruntime",)
     report(f"building the TensorRT-RTX engine for compute capability {COMPUTE_CAPABILITY}, without a GPU")
-    build_engine(bundle, "tensorrt-rtx", compute_capabilities=[COMPUTE_CAPABILITY])
+    build_engine(bundle, "tensorrt-rtx", TensorRtOptions(compute_capabilities=(COMPUTE_CAPABILITY,)))
     return engine, ("onnxruntime", "tensorrt-rtx")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Engine
-from vpp_deploy.engines import onnxruntime_cuda, onnxruntime_engine, tensorrt_engine
+from vpp_deploy.engines import onnxruntime_cuda, onnxruntime_engine
+from vpp_deploy.engines.build_contract import DEFAULTS, TensorRtOptions
+from vpp_deploy.engines.cache import Part, look_up
 from vpp_deploy.engines.onnxruntime_cuda import OnnxRuntimeCudaEngine
 from vpp_deploy.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vpp_deploy.engines.store import EngineRecord
-from vpp_deploy.engines.tensorrt_engine import TensorRtEngine
+from vpp_deploy.engines.tensorrt_build import Progress
+from vpp_deploy.engines.tensorrt_engine import TensorRtBuild, TensorRtEngine
 from vpp_deploy.errors import UsageError
 
 BACKENDS = ("onnxruntime", "onnxruntime-cuda", "tensorrt-rtx", "tensorrt")
@@ -20,20 +25,23 @@ BACKENDS = ("onnxruntime", "onnxruntime-cuda", "tensorrt-rtx", "tensorrt")
 def build_engine(
     bundle: Bundle,
     backend: str = "onnxruntime",
+    options: TensorRtOptions | None = None,
     *,
-    compute_capabilities: Sequence[str] = (),
-    plugins: str | None = None,
-    plugin_library: Path | None = None,
+    force: bool = False,
+    looked_up: Callable[[Sequence[Part]], None] = lambda parts: None,
+    progress: Progress = lambda step, share: None,
 ) -> Engine:
     """Build an engine from a bundle's graphs, store it in the bundle, and load it.
+
+    An engine that the bundle has already, of the same graphs, versions and options, is left as it is.
 
     Args:
         bundle: an open bundle.
         backend: one of `BACKENDS`.
-        compute_capabilities: GPU generations such as `8.9` (`tensorrt-rtx` only).
-        plugins: CUDA plugins for the `vpp` ops (`tensorrt` and `tensorrt-rtx` only): `embedded`, `library` or `none`.
-            None: what `vpp_deploy.engines.plugins.choose` finds.
-        plugin_library: the plugin library's file or folder; None: look in `$VPP_DEPLOY_PLUGIN_PATH`.
+        options: for `tensorrt` and `tensorrt-rtx`; None takes the defaults.
+        force: build in any case.
+        looked_up: called with what agrees and what does not with the engine that the bundle has.
+        progress: called with the name of a step and the share of it that is done (`tensorrt` and `tensorrt-rtx` only).
 
     Raises:
         UsageError: unknown backend, or options for one that does not take them.
@@ -43,20 +51,27 @@ def build_engine(
         BuildError: the backend refuses a graph.
         OutputError: the bundle cannot be written to.
     """
-    if backend != "tensorrt-rtx" and compute_capabilities:
-        raise UsageError(f"compute capabilities are for tensorrt-rtx, not for {backend}; leave them out")
-    if backend not in ("tensorrt", "tensorrt-rtx") and (plugins or plugin_library):
-        raise UsageError(f"plugins are for tensorrt and tensorrt-rtx, not for {backend}; leave them out")
+    if options is not None and backend not in ("tensorrt", "tensorrt-rtx"):
+        given = [field.name.replace("_", " ") for field in fields(options) if getattr(options, field.name)]
+        raise UsageError(
+            f"{', '.join(given) or 'options'}: for tensorrt and tensorrt-rtx, not for {backend}; leave it out"
+        )
+    run: Callable[[], None]
     match backend:
         case "onnxruntime":
-            onnxruntime_engine.build(bundle)
+            wanted, run = onnxruntime_engine.wanted(bundle), partial(onnxruntime_engine.build, bundle)
         case "onnxruntime-cuda":
-            onnxruntime_cuda.build(bundle)
+            wanted, run = onnxruntime_cuda.wanted(bundle), partial(onnxruntime_cuda.build, bundle)
         case "tensorrt" | "tensorrt-rtx":
-            tensorrt_engine.build(bundle, backend, compute_capabilities, plugins, plugin_library)
+            build = TensorRtBuild(bundle, backend, options or DEFAULTS)
+            wanted, run = build.wanted, partial(build.run, progress)
         case _:
             raise _unknown(backend)
-    return load_engine(bundle, backend, plugin_library=plugin_library)
+    parts = look_up(bundle, wanted)
+    looked_up(parts)
+    if force or not all(part.hit for part in parts):
+        run()
+    return load_engine(bundle, backend, plugin_library=options.plugin_library if options else None)
 
 
 def load_engine(
@@ -99,6 +114,7 @@ __all__ = [
     "OnnxRuntimeCudaEngine",
     "OnnxRuntimeEngine",
     "TensorRtEngine",
+    "TensorRtOptions",
     "build_engine",
     "load_engine",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal
 
 from vpp_deploy.ops import PluginForm
@@ -10,6 +11,36 @@ from vpp_deploy.ops import PluginForm
 Flavour = Literal["tensorrt", "tensorrt-rtx"]
 EXTRAS: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "rtx"}
 """The extra of vpp-deploy that installs each builder."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorRtOptions:
+    """How a TensorRT or TensorRT-RTX engine is built. Precision is none of it: networks are strongly typed.
+
+    Attributes:
+        compute_capabilities: GPU generations such as `8.9` (TensorRT-RTX only). Empty: all that it targets by default
+            (Ampere and later).
+        plugins: CUDA plugins for the `vpp` ops: `embedded`, `library` or `none`. None: what
+            `vpp_deploy.engines.plugins.choose` finds.
+        plugin_library: the plugin library's file or folder. None: look in `$VPP_DEPLOY_PLUGIN_PATH`.
+        workspace_bytes: upper limit of the scratch memory of a kernel. None: the builder's own choice.
+        tf32: allow float32 products to be computed in TF32: faster, but about three digits instead of seven.
+        hardware_compatible: run on every GPU from Ampere on, not only on the one that it is built on (TensorRT only).
+        version_compatible: run on later versions of the same major version too (TensorRT only).
+        timing_cache: file of kernel timings, read before and extended after the build; it need not exist.
+    """
+
+    compute_capabilities: tuple[str, ...] = ()
+    plugins: str | None = None
+    plugin_library: Path | None = None
+    workspace_bytes: int | None = None
+    tf32: bool = False
+    hardware_compatible: bool = False
+    version_compatible: bool = False
+    timing_cache: Path | None = None
+
+
+DEFAULTS: Final = TensorRtOptions()
 
 FailureKind = Literal["dependency", "usage", "output", "plugin", "graph", "build"]
 
@@ -26,6 +57,8 @@ class BuildRequest:
         workspace_bytes: upper limit of scratch memory. None: the builder's own choice.
         timing_cache: file of kernel timings that is read before and extended after the build.
         tf32: allow float32 products to be computed in TF32.
+        hardware_compatible: for every GPU from Ampere on.
+        version_compatible: for later versions of the same major version too.
         plugins: what the graph's `vpp` nodes stand for. None: there are no such nodes.
         plugin_library: file of the plugins, for the form `library`.
     """
@@ -37,6 +70,8 @@ class BuildRequest:
     workspace_bytes: int | None = None
     timing_cache: str | None = None
     tf32: bool = False
+    hardware_compatible: bool = False
+    version_compatible: bool = False
     plugins: PluginForm | None = None
     plugin_library: str | None = None
 
@@ -53,6 +88,7 @@ class BuildReport:
         layers: layers of the parsed network, before the builder fuses them.
         plugin_layers: how many of them are plugins.
         engine_bytes: size of the engine file.
+        scratch_bytes: memory on the GPU for intermediate tensors of one context; None where only a GPU could tell.
         seconds: wall time for parsing and building.
     """
 
@@ -63,4 +99,5 @@ class BuildReport:
     layers: int
     plugin_layers: int
     engine_bytes: int
+    scratch_bytes: int | None
     seconds: float

@@ -22,6 +22,17 @@ _PROVIDER = "CUDAExecutionProvider"
 _WEIGHTS_FILE = "weights.safetensors"
 
 
+def wanted(bundle: Bundle) -> EngineRecord:
+    """The record of an engine that would be built now."""
+    return EngineRecord(
+        backend=BACKEND,
+        backend_version=onnxruntime.__version__,
+        precision=bundle.manifest.precision,
+        source=source_hashes(bundle),
+        files={},
+    )
+
+
 def build(bundle: Bundle) -> None:
     """Lower the graphs and store them. They are optimised when they are loaded, for the GPU that is there then.
 
@@ -37,15 +48,7 @@ def build(bundle: Bundle) -> None:
         externalize(models, folder / _WEIGHTS_FILE)
         for name, model in models.items():
             onnx.save(model, folder / f"{name}.onnx")
-        finish(
-            EngineRecord(
-                backend=BACKEND,
-                backend_version=onnxruntime.__version__,
-                precision=bundle.manifest.precision,
-                source=source_hashes(bundle),
-                files={},
-            )
-        )
+        finish(wanted(bundle))
 
 
 class OnnxRuntimeCudaEngine:

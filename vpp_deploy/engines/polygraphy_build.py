@@ -1,10 +1,11 @@
 """Builds one TensorRT or TensorRT-RTX engine, as a process of its own.
 
-`python -m vpp_deploy.engines.polygraphy_build < request.json > reply.json` reads a `BuildRequest` and answers
-`{"report": …}` (`BuildReport`) or `{"failure": {"kind": …, "message": …}}`; everything that the vendor's libraries
-print goes to standard error. A separate process, because polygraphy chooses between TensorRT and TensorRT-RTX when it
-is imported, and because the builder's memory and its crashes must not be the caller's. Call it through
-`vpp_deploy.engines.tensorrt_build`. Only functions import the vendor's packages, so that importing this module is free.
+`python -m vpp_deploy.engines.polygraphy_build < request.json` reads a `BuildRequest` and answers with lines of JSON:
+any number of `{"progress": [step, share]}`, then `{"report": …}` (`BuildReport`) or
+`{"failure": {"kind": …, "message": …}}`; everything that the vendor's libraries print goes to standard error. A
+separate process, because polygraphy chooses between TensorRT and TensorRT-RTX when it is imported, and because the
+builder's memory and its crashes must not be the caller's. Call it through `vpp_deploy.engines.tensorrt_build`. Only
+functions import the vendor's packages, so that importing this module is free.
 
 The TensorRT-RTX path runs in the tests. The `tensorrt` path follows the documented API and has not been run yet.
 """
@@ -16,8 +17,10 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, Final, TextIO
 
@@ -29,6 +32,8 @@ from vpp_deploy.engines.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import PluginError
 from vpp_deploy.ops import DOMAIN
 
+Progress = Callable[[str, float], None]
+_REPORT_SECONDS: Final = 0.1
 _MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
 
@@ -40,8 +45,12 @@ class WorkerError(Exception):
         self.kind = kind
 
 
-def build(request: BuildRequest) -> BuildReport:
+def build(request: BuildRequest, progress: Progress = lambda step, share: None) -> BuildReport:
     """Parse, build and write one engine.
+
+    Args:
+        request: what to build.
+        progress: called with the builder's name of a step and the share of it that is done; from any thread.
 
     Raises:
         WorkerError: a package is missing, the request cannot be met, or the builder gave up.
@@ -67,7 +76,7 @@ def build(request: BuildRequest) -> BuildReport:
             _check_plugins(request, plugin_layers)
         engine = engine_bytes_from_network(
             (builder, network, parser),
-            config=_config(trt, builder, network, capabilities, request),
+            config=_config(trt, builder, network, capabilities, request, progress),
             save_timing_cache=request.timing_cache,
         )
     except PolygraphyException as error:
@@ -86,6 +95,7 @@ def build(request: BuildRequest) -> BuildReport:
         layers=len(types),
         plugin_layers=plugin_layers,
         engine_bytes=size,
+        scratch_bytes=_scratch_bytes(trt, engine) if request.flavour == "tensorrt" else None,
         seconds=seconds,
     )
 
@@ -143,13 +153,26 @@ def _check_plugins(request: BuildRequest, plugin_layers: int) -> None:
         )
 
 
-def _config(trt: Any, builder: Any, network: Any, capabilities: list[tuple[int, int]], request: BuildRequest) -> Any:
-    options: dict[str, Any] = {"load_timing_cache": request.timing_cache}
+def _config(
+    trt: Any,
+    builder: Any,
+    network: Any,
+    capabilities: list[tuple[int, int]],
+    request: BuildRequest,
+    progress: Progress,
+) -> Any:
+    options: dict[str, Any] = {
+        "load_timing_cache": request.timing_cache,
+        "progress_monitor": _progress_monitor(trt, progress),
+    }
     if request.workspace_bytes is not None:
         options["memory_pool_limits"] = {trt.MemoryPoolType.WORKSPACE: request.workspace_bytes}
     if request.flavour == "tensorrt":
         from polygraphy.backend.trt import create_config
 
+        if request.hardware_compatible:
+            options["hardware_compatibility_level"] = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        options["version_compatible"] = request.version_compatible
         return create_config(builder, network, tf32=request.tf32, **options)
 
     from polygraphy.backend.tensorrt_rtx import create_config_rtx
@@ -160,6 +183,36 @@ def _config(trt: Any, builder: Any, network: Any, capabilities: list[tuple[int, 
     return config
 
 
+def _progress_monitor(trt: Any, progress: Progress) -> Any:
+    """TensorRT's own interface to what it is doing. Phases nest, and threads report at the same time."""
+
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps: dict[str, int] = {}
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            self.steps[phase_name] = num_steps
+            progress(phase_name, 0.0)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            progress(phase_name, (step + 1) / max(1, self.steps.get(phase_name, 1)))
+            return True
+
+        def phase_finish(self, phase_name: str) -> None:
+            self.steps.pop(phase_name, None)
+
+    return Monitor()
+
+
+def _scratch_bytes(trt: Any, engine: Any) -> int | None:
+    """Memory for intermediate tensors; the engine has to be loaded to tell."""
+    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+    runtime.engine_host_code_allowed = True  # in version compatible engines; this one was made here
+    loaded = runtime.deserialize_cuda_engine(memoryview(engine))
+    return None if loaded is None else int(loaded.device_memory_size_v2)
+
+
 def _take_over_standard_output() -> TextIO:
     """Send whatever Python or C++ code prints to standard error; what comes back leads to the real standard output."""
     sys.stdout.flush()
@@ -168,16 +221,30 @@ def _take_over_standard_output() -> TextIO:
     return reply
 
 
+class _Reporter:
+    """Sends progress as lines of JSON: whole percents, and not more often than anyone looks."""
+
+    def __init__(self, reply: TextIO) -> None:
+        self._reply, self._lock = reply, Lock()
+        self._sent = 0.0
+
+    def __call__(self, step: str, share: float) -> None:
+        with self._lock:
+            if time.monotonic() - self._sent > _REPORT_SECONDS:
+                self._sent = time.monotonic()
+                print(json.dumps({"progress": [step, round(share, 2)]}), file=self._reply, flush=True)
+
+
 def main() -> None:
     """Answer the request on standard input."""
     with _take_over_standard_output() as reply:
         fields = json.load(sys.stdin)
         request = BuildRequest(**fields | {"compute_capabilities": tuple(fields["compute_capabilities"])})
         try:
-            answer = {"report": asdict(build(request))}
+            answer = {"report": asdict(build(request, _Reporter(reply)))}
         except WorkerError as error:
             answer = {"failure": {"kind": error.kind, "message": str(error)}}
-        json.dump(answer, reply)
+        print(json.dumps(answer), file=reply)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.errors import IncompatibleEngineError, OutputError
 
 RECORD_FILE = "engine.json"
+VERSION_COMPATIBLE = "version compatible"
+"""The option of an engine that later versions of its library can run."""
 
 
 class EngineRecord(BaseModel):
@@ -31,6 +33,7 @@ class EngineRecord(BaseModel):
         vpp_deploy: version of this package that lowered the graphs.
         machine: processor architecture, for engines that depend on it, else "any".
         compute_capabilities: GPU architectures that the engine was built for.
+        options: what else decides what is built, by name.
         source: hash of every bundle file that the engine was built from.
         files: size and hash of the engine's own files.
         details: whatever else the backend has to say (seconds, layers).
@@ -44,6 +47,7 @@ class EngineRecord(BaseModel):
     vpp_deploy: str = __version__
     machine: str = "any"
     compute_capabilities: tuple[str, ...] = ()
+    options: dict[str, str] = {}
     source: dict[str, str]
     files: dict[str, FileRecord]
     details: dict[str, Any] = {}
@@ -126,11 +130,27 @@ def _problems(bundle: Bundle, folder: Path, record: EngineRecord, backend_versio
     for name, digest in source.items():
         if record.source.get(name) != digest:
             yield f"it was built from another {name} ({record.source.get(name, 'none')[:12]}, now {digest[:12]})"
-    if record.backend_version != backend_version:
+    if not _runs_on(record, backend_version):
         yield f"it was built by version {record.backend_version}, this machine has {backend_version}"
     if record.machine not in ("any", platform.machine()):
         yield f"it was built for {record.machine}, this machine is {platform.machine()}"
+    for name in damaged_files(folder, record):
+        yield f"its file {name} is missing or was altered"
+
+
+def _runs_on(record: EngineRecord, version: str) -> bool:
+    """A version compatible engine runs on what built it and on later versions of the same major version."""
+    if VERSION_COMPATIBLE not in record.options:
+        return record.backend_version == version
+    built, here = (
+        [int(part) for part in text.split(".") if part.isdecimal()] for text in (record.backend_version, version)
+    )
+    return built[:1] == here[:1] and built <= here
+
+
+def damaged_files(folder: Path, record: EngineRecord) -> Iterator[str]:
+    """Names of an engine's files that are not what its record says."""
     for name, expected in record.files.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != expected.bytes or sha256_of_file(path) != expected.sha256:
-            yield f"its file {name} is missing or was altered"
+            yield name

@@ -13,13 +13,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from vpp_deploy.engines.build_contract import BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.build_contract import DEFAULTS, BuildReport, BuildRequest, FailureKind, Flavour, TensorRtOptions
 from vpp_deploy.engines.plugins import NO_PLUGINS, Plugins
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
 from vpp_deploy.errors import (
@@ -31,6 +31,9 @@ from vpp_deploy.errors import (
     UsageError,
     VppDeployError,
 )
+
+Progress = Callable[[str, float], None]
+"""Gets the builder's name of a step, and the share of it that is done, in [0, 1]."""
 
 _WORKER: Final = "vpp_deploy.engines.polygraphy_build"
 _PRODUCTS: Final[dict[Flavour, str]] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}
@@ -47,30 +50,25 @@ def build_tensorrt_engine(
     engine_path: Path,
     *,
     flavour: Flavour,
-    compute_capabilities: Sequence[str] = (),
-    workspace_bytes: int | None = None,
-    timing_cache: Path | None = None,
-    tf32: bool = False,
+    options: TensorRtOptions = DEFAULTS,
     plugins: Plugins = NO_PLUGINS,
     log: Path | None = None,
+    progress: Progress = lambda step, share: None,
 ) -> BuildReport:
-    """Build an engine file from an ONNX graph. Precision is that of the graph: networks are strongly typed.
+    """Build an engine file from an ONNX graph.
 
     Args:
         onnx_path: the graph, with static shapes, and its weights inside or next to it. Its `vpp` nodes are lowered, but
             for those that stand for plugins (see `vpp_deploy.ops.lower`).
         engine_path: the file to write, replacing an older one. It appears complete or not at all.
         flavour: `tensorrt` or `tensorrt-rtx`.
-        compute_capabilities: GPU generations to build for, such as `["8.9", "12.0"]`. TensorRT-RTX only; none means all
-            that it targets by default (Ampere and later).
-        workspace_bytes: upper limit of the scratch memory of a kernel. None: the builder's own choice.
-        timing_cache: file of kernel timings, read before and extended after the build; it need not exist.
-        tf32: allow float32 products to be computed in TF32: faster, but about three digits instead of seven.
-        plugins: these plugins.
+        options: how to build; its choice of plugins is made already.
+        plugins: what `vpp` nodes stand for.
         log: where to keep the builder's complete log, also of a failed build.
+        progress: called with the builder's name of a step and the share of it that is done.
 
     Raises:
-        UsageError: an unknown flavour or compute capability, or compute capabilities for TensorRT.
+        UsageError: an unknown flavour or compute capability, or an option that the flavour does not have.
         DependencyError: polygraphy or the flavour's package is not installed or does not load.
         DeviceError: TensorRT found no GPU.
         PluginError: the plugin library does not load.
@@ -78,13 +76,7 @@ def build_tensorrt_engine(
             it crashed.
         OutputError: the engine or the log cannot be written.
     """
-    if flavour not in _PRODUCTS:
-        raise UsageError(f"there is no builder {flavour!r}: use {' or '.join(_PRODUCTS)}")
-    if flavour == "tensorrt" and compute_capabilities:
-        raise UsageError(
-            f"TensorRT builds for the GPU that it runs on: drop the compute capabilities "
-            f"{', '.join(compute_capabilities)} or use tensorrt-rtx"
-        )
+    check_options(flavour, options)
     if not onnx_path.is_file():
         raise BuildError(f"cannot build an engine from {onnx_path}: there is no such file; export the bundle again")
     try:
@@ -94,34 +86,68 @@ def build_tensorrt_engine(
                 onnx_path=str(onnx_path.absolute()),
                 engine_path=str(work / "engine"),
                 flavour=flavour,
-                compute_capabilities=tuple(dict.fromkeys(compute_capabilities)),
-                workspace_bytes=workspace_bytes,
-                timing_cache=str(timing_cache.absolute()) if timing_cache else None,
-                tf32=tf32,
+                compute_capabilities=tuple(dict.fromkeys(options.compute_capabilities)),
+                workspace_bytes=options.workspace_bytes,
+                timing_cache=str(options.timing_cache.absolute()) if options.timing_cache else None,
+                tf32=options.tf32,
+                hardware_compatible=options.hardware_compatible,
+                version_compatible=options.version_compatible,
                 plugins=plugins.form,
                 plugin_library=str(plugins.library.path.absolute()) if plugins.library else None,
             )
-            report = _run(request, work, log or work / "log")
+            report = _run(request, work, log or work / "log", progress)
             os.replace(work / "engine", engine_path)
     except OSError as error:
         raise OutputError(f"cannot write the engine {engine_path}: {error}") from error
     return report
 
 
-def _run(request: BuildRequest, work: Path, log_path: Path) -> BuildReport:
+def check_options(flavour: Flavour, options: TensorRtOptions) -> None:
+    """See that a builder has what is asked of it.
+
+    Raises:
+        UsageError: an unknown flavour, or an option that it does not have.
+    """
+    if flavour not in _PRODUCTS:
+        raise UsageError(f"there is no builder {flavour!r}: use {' or '.join(_PRODUCTS)}")
+    if flavour == "tensorrt" and options.compute_capabilities:
+        raise UsageError(
+            f"TensorRT builds for the GPU that it runs on: drop the compute capabilities "
+            f"{', '.join(options.compute_capabilities)} or use tensorrt-rtx"
+        )
+    if flavour == "tensorrt-rtx" and options.hardware_compatible:
+        raise UsageError("TensorRT-RTX engines are for GPU generations, not for one GPU: drop hardware compatible")
+    if flavour == "tensorrt-rtx" and options.version_compatible:
+        raise UsageError("TensorRT-RTX has no version compatible engines: drop it, or use tensorrt")
+
+
+def _run(request: BuildRequest, work: Path, log_path: Path, progress: Progress) -> BuildReport:
     """Run the worker in the folder `work`, so that what a crash drops is removed with it."""
+    answer: dict[str, Any] = {}
     with log_path.open("wb") as log:
-        process = subprocess.run(
+        process = subprocess.Popen(
             [sys.executable, "-m", _WORKER],
-            input=json.dumps(asdict(request)).encode(),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             cwd=work,
             env=_environment(request, work),
-            check=False,
         )
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                with process.stdin:
+                    process.stdin.write(json.dumps(asdict(request)).encode())
+            except BrokenPipeError:  # it ended before it read, and the log says why
+                pass
+            for line in process.stdout:
+                message = json.loads(line)
+                if "progress" in message:
+                    progress(*message["progress"])
+                else:
+                    answer = message
     if process.returncode == 0:
-        answer = json.loads(process.stdout)
         if "report" in answer:
             fields: dict[str, Any] = answer["report"]
             return BuildReport(**fields | {"compute_capabilities": tuple(fields["compute_capabilities"])})

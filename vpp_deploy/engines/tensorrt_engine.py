@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from threading import Lock
@@ -11,17 +12,26 @@ from typing import Any
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour
+from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour, TensorRtOptions
+from vpp_deploy.engines.cache import option_texts
 from vpp_deploy.engines.cuda_device import CudaDevice
 from vpp_deploy.engines.device_stream import DeviceStream
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.plugin_library import library_of_engine
 from vpp_deploy.engines.plugins import choose
-from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, rebuild_command, source_hashes
-from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
+from vpp_deploy.engines.store import (
+    VERSION_COMPATIBLE,
+    EngineRecord,
+    engine_writer,
+    read_record,
+    rebuild_command,
+    source_hashes,
+)
+from vpp_deploy.engines.tensorrt_build import Progress, build_tensorrt_engine, check_options
 from vpp_deploy.engines.tensorrt_runtime import TensorRtRuntime
-from vpp_deploy.errors import DependencyError
+from vpp_deploy.errors import DependencyError, IncompatibleEngineError
 from vpp_deploy.frames import Size
+from vpp_deploy.gpus import Gpu, nvidia_gpus
 
 LOWERING = "tensorrt"
 
@@ -41,52 +51,79 @@ def installed_version(flavour: Flavour) -> str:
         ) from error
 
 
-def build(
-    bundle: Bundle,
-    flavour: Flavour,
-    compute_capabilities: Sequence[str] = (),
-    plugins: str | None = None,
-    plugin_library: Path | None = None,
-) -> None:
-    """Lower the graphs to standard ONNX, but for what plugins take, and build an engine of each, in a child process.
+class TensorRtBuild:
+    """A build that has been decided on: nothing is missing that can be known beforehand.
 
     Args:
         bundle: where the graphs are, and where the engine goes.
         flavour: `tensorrt` (builds for the GPU that it runs on; not yet run) or `tensorrt-rtx` (needs no GPU).
-        compute_capabilities: GPU generations, such as `8.9`; TensorRT-RTX only, none means its default set.
-        plugins: see `vpp_deploy.engines.plugins.choose`.
-        plugin_library: see there.
+        options: how to build.
 
     Raises:
-        DependencyError, DeviceError, PluginError, BuildError, UsageError, OutputError: see `build_tensorrt_engine`.
+        DependencyError: the builder is not installed.
+        UsageError: an option that the builder does not have, or that contradicts another one.
+        PluginError: the plugin library is missing or of another version.
     """
-    version = installed_version(flavour)
-    chosen = choose(flavour, version, plugins, plugin_library)
-    reports: dict[Phase, BuildReport] = {}
-    with engine_writer(bundle, flavour) as (folder, finish):
-        for phase in bundle.manifest.phases:
-            with lowered_graph(bundle, phase, folder, LOWERING, plugins=chosen.form) as lowered:
-                reports[phase] = build_tensorrt_engine(
-                    lowered,
-                    folder / f"{phase}.engine",
-                    flavour=flavour,
-                    compute_capabilities=compute_capabilities,
-                    plugins=chosen,
-                )
-        details: dict[str, Any] = {phase: asdict(report) for phase, report in reports.items()}
-        if chosen.library and any(report.plugin_layers for report in reports.values()):
-            details |= chosen.library.record.to_details()
-        finish(
-            EngineRecord(
-                backend=flavour,
-                backend_version=version,
-                precision=bundle.manifest.precision,
-                compute_capabilities=tuple(compute_capabilities),
-                source=source_hashes(bundle),
-                files={},
-                details=details,
-            )
+
+    def __init__(self, bundle: Bundle, flavour: Flavour, options: TensorRtOptions) -> None:
+        check_options(flavour, options)
+        self._bundle, self._flavour, self._options = bundle, flavour, options
+        self._version = installed_version(flavour)
+        self._plugins = choose(flavour, self._version, options.plugins, options.plugin_library)
+
+    @property
+    def wanted(self) -> EngineRecord:
+        """The engine's record, as far as it is known before it is built."""
+        options, gpus = self._options, nvidia_gpus()
+        on_this_gpu = self._flavour == "tensorrt" and not options.hardware_compatible
+        return EngineRecord(
+            backend=self._flavour,
+            backend_version=self._version,
+            precision=self._bundle.manifest.precision,
+            compute_capabilities=(
+                tuple(gpu.compute_capability for gpu in gpus[:1])
+                if on_this_gpu
+                else tuple(dict.fromkeys(options.compute_capabilities))
+            ),
+            options=option_texts(
+                gpu=gpus[0].name if on_this_gpu and gpus else None,
+                plugins=self._plugins.fingerprint,
+                workspace_bytes=options.workspace_bytes,
+                tf32=options.tf32,
+                hardware_compatible=options.hardware_compatible,
+                version_compatible=options.version_compatible,
+            ),
+            source=source_hashes(self._bundle),
+            files={},
         )
+
+    def run(self, progress: Progress = lambda step, share: None) -> None:
+        """Lower the graphs to standard ONNX, but for what plugins take, and build each in a child process.
+
+        Raises:
+            DependencyError, DeviceError, PluginError, BuildError, UsageError, OutputError: see
+                `build_tensorrt_engine`.
+        """
+        reports: dict[Phase, BuildReport] = {}
+        with engine_writer(self._bundle, self._flavour) as (folder, finish):
+            for phase in self._bundle.manifest.phases:
+                with lowered_graph(self._bundle, phase, folder, LOWERING, plugins=self._plugins.form) as lowered:
+                    reports[phase] = build_tensorrt_engine(
+                        lowered,
+                        folder / f"{phase}.engine",
+                        flavour=self._flavour,
+                        options=self._options,
+                        plugins=self._plugins,
+                        progress=partial(_report, progress, phase),
+                    )
+            details: dict[str, Any] = {phase: asdict(report) for phase, report in reports.items()}
+            if self._plugins.library and any(report.plugin_layers for report in reports.values()):
+                details |= self._plugins.library.record.to_details()
+            finish(self.wanted.model_copy(update={"details": details}))
+
+
+def _report(progress: Progress, phase: Phase, step: str, share: float) -> None:
+    progress(f"{phase}: {step}", share)
 
 
 class TensorRtEngine:
@@ -106,6 +143,7 @@ class TensorRtEngine:
 
     def __init__(self, bundle: Bundle, flavour: Flavour, plugin_library: Path | None = None) -> None:
         self.record = read_record(bundle, flavour, installed_version(flavour))
+        check_gpu(self.record, nvidia_gpus(), rebuild_command(bundle, flavour))
         self._library = library_of_engine(self.record.details, plugin_library, rebuild_command(bundle, flavour))
         self._manifest, self._flavour = bundle.manifest, flavour
         self._folder = bundle.engine_folder(flavour)
@@ -145,6 +183,34 @@ class TensorRtEngine:
             if self._running is None:
                 device = CudaDevice()
                 files = {phase: self._folder / f"{phase}.engine" for phase in self._manifest.phases}
-                self._running = device, TensorRtRuntime(self._flavour, files, self._manifest, self._library)
+                runtime = TensorRtRuntime(
+                    self._flavour,
+                    files,
+                    self._manifest,
+                    self._library,
+                    host_code=VERSION_COMPATIBLE in self.record.options,
+                )
+                self._running = device, runtime
         device, runtime = self._running
         return DeviceStream(self._manifest, device, runtime.create_context)
+
+
+def check_gpu(record: EngineRecord, gpus: Sequence[Gpu], build_command: str) -> None:
+    """See that an engine is for a GPU of this machine, as far as both are known; no vendor library is asked.
+
+    Args:
+        record: of the engine.
+        gpus: of the machine; none leaves the question to whoever opens a stream.
+        build_command: what builds the engine again.
+
+    Raises:
+        IncompatibleEngineError: it is for other GPUs.
+    """
+    if not record.compute_capabilities or not gpus:
+        return
+    if all(gpu.compute_capability not in record.compute_capabilities for gpu in gpus):
+        here = ", ".join(f"{gpu.name} ({gpu.compute_capability})" for gpu in gpus)
+        raise IncompatibleEngineError(
+            f"the {record.backend} engine is for GPUs of compute capability {', '.join(record.compute_capabilities)}, "
+            f"this machine has {here}; build it with: {build_command}"
+        )

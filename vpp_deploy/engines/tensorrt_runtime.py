@@ -23,6 +23,7 @@ class TensorRtRuntime:
         files: each phase's engine file.
         manifest: what the engines' inputs and outputs should be.
         library: the engines' plugins; None if they have none.
+        host_code: allow code in the engine to run on the processor, as version compatible engines need it.
 
     Raises:
         DependencyError: the flavour's package is not installed or does not load.
@@ -31,13 +32,21 @@ class TensorRtRuntime:
     """
 
     def __init__(
-        self, flavour: Flavour, files: dict[Phase, Path], manifest: Manifest, library: PluginLibrary | None = None
+        self,
+        flavour: Flavour,
+        files: dict[Phase, Path],
+        manifest: Manifest,
+        library: PluginLibrary | None = None,
+        *,
+        host_code: bool = False,
     ) -> None:
         self._trt = _import(flavour)
         self._logger = self._trt.Logger(self._trt.Logger.WARNING)
         if library is not None:
             load_into(self._trt, flavour, library)
         self._runtime = self._trt.Runtime(self._logger)
+        if host_code:
+            self._runtime.engine_host_code_allowed = True
         self._engines = {phase: self._deserialise(path) for phase, path in files.items()}
         for phase, engine in self._engines.items():
             check_tensors(engine, manifest, phase, files[phase])
