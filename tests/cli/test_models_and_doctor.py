@@ -9,6 +9,9 @@ import pytest
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__
 from vpp_deploy.cli.environment import examine, installed_version, known_packages
+from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines.plugin_library import PATH_VARIABLE
+from vpp_deploy.gpus import Gpu
 from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
 from vpp_deploy.models.datasets import DATASETS
 from vpp_deploy.models.papr.names import CATALOGUE, PROPOSALS
@@ -39,7 +42,8 @@ def test_doctor_json_describes_this_machine(cli: Cli) -> None:
     content = json.loads(outcome.out)
     assert (outcome.code, outcome.err) == (0, "")
     assert content["vpp_deploy"] == __version__
-    assert content["backends"]["onnxruntime"] == {"cannot_build": None, "cannot_run": None}
+    assert content["backends"]["onnxruntime"] == {"cannot_build": None, "cannot_run": None, "plugins": []}
+    assert list(content["backends"]) == list(BACKENDS)
     assert "CPUExecutionProvider" in content["providers"]
     packages = {package["name"]: package for package in content["packages"]}
     assert packages["numpy"]["version"] == installed_version("numpy")
@@ -112,3 +116,45 @@ def test_doctor_survives_a_broken_nvidia_smi(cli: Cli, tmp_path: Path, monkeypat
     (tmp_path / "nvidia-smi").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert cli("doctor").code == 0
+
+
+H100 = Gpu("NVIDIA H100", "580.10", "81559 MiB", "9.0")
+
+
+@pytest.mark.parametrize(
+    ("versions", "gpus", "backend", "build", "run"),
+    [
+        ({}, (), "tensorrt", "tensorrt and polygraphy not installed", "tensorrt and pycuda not installed"),
+        ({"tensorrt": "11.4", "polygraphy": "0.5"}, (), "tensorrt", "builds for the GPU that it runs on", "[tensorrt]"),
+        ({"tensorrt": "11.4", "polygraphy": "0.5", "pycuda": "1"}, (H100,), "tensorrt", None, None),
+        ({"tensorrt-rtx": "1.7", "polygraphy": "0.5"}, (H100,), "tensorrt-rtx", None, "pycuda not installed"),
+        ({"tensorrt-rtx": "1.7", "pycuda": "1"}, (), "tensorrt-rtx", "vpp-deploy[rtx]", "no NVIDIA GPU"),
+        ({}, (H100,), "onnxruntime-cuda", None, "no CUDA provider: pip uninstall onnxruntime, then pip install vpp-"),
+    ],
+)
+def test_doctor_says_what_each_engine_lacks(
+    versions: dict[str, str],
+    gpus: tuple[Gpu, ...],
+    backend: str,
+    build: str | None,
+    run: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("vpp_deploy.cli.environment.nvidia_gpus", lambda: gpus)
+    found = examine(installed=versions.get).backends[backend]
+    for reason, expected in ((found.cannot_build, build), (found.cannot_run, run)):
+        assert reason is None if expected is None else expected in reason
+
+
+def test_doctor_knows_plugins(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PATH_VARIABLE, raising=False)
+    assert f"${PATH_VARIABLE} is not set" in cli("doctor").out
+    good = tmp_path / "libvpp_plugins.so"
+    good.write_bytes(b"\x7fELF vpp_plugins_version=" + __version__.encode() + b"\0")
+    monkeypatch.setenv(PATH_VARIABLE, os.pathsep.join([str(tmp_path / "gone"), str(tmp_path)]))
+    out = cli("doctor").out
+    assert f"{good}, version {__version__}" in out
+    assert f"looked at {tmp_path / 'gone'}" in out
+    environment = examine(installed={"tensorrt": "11.4.0.106"}.get)
+    assert environment.backends["tensorrt"].plugins == ("embedded", "library")
+    assert environment.backends["tensorrt-rtx"].plugins == ("library",)

@@ -49,8 +49,18 @@ def _machine(environment: Environment) -> Table:
             ("memory", f"{memory / 2**30:.1f} GiB" if memory else "unknown"),
             ("NVIDIA GPU", "\n".join(gpus) or "none (nvidia-smi finds none)"),
             ("ONNX Runtime", ", ".join(environment.providers) or "does not load"),
+            ("plugin library", _plugin_files(environment)),
             ("video output", "H.264 encoder available" if environment.h264_encoder else "no H.264 encoder"),
         ]
+    )
+
+
+def _plugin_files(environment: Environment) -> str:
+    if not environment.plugin_files:
+        return "not looked for ($VPP_DEPLOY_PLUGIN_PATH is not set)"
+    return "\n".join(
+        f"{file.path}, version {file.version}" if file.version else str(file.problem)
+        for file in environment.plugin_files
     )
 
 
@@ -64,16 +74,15 @@ def _packages(environment: Environment) -> Table:
 
 
 def _engines(environment: Environment) -> Table:
-    table = console.table("engine", "build", "run", "why not")
+    table = console.table("engine", "build", "run", "plugins", "why not")
     for name, backend in environment.backends.items():
         reasons = [
             f"{what}: {reason}"
             for what, reason in (("build", backend.cannot_build), ("run", backend.cannot_run))
             if reason
         ]
-        table.add_row(
-            name, *(_verdict(reason) for reason in (backend.cannot_build, backend.cannot_run)), "\n".join(reasons)
-        )
+        verdicts = (_verdict(reason) for reason in (backend.cannot_build, backend.cannot_run))
+        table.add_row(name, *verdicts, ", ".join(backend.plugins) or "–", "\n".join(reasons))
     return table
 
 

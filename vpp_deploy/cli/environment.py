@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from vpp_deploy._version import __version__
+from vpp_deploy.errors import PluginError
+from vpp_deploy.gpus import Gpu, nvidia_gpus
 from vpp_deploy.processors import available_processors
 
 Installed = Callable[[str], str | None]
@@ -24,6 +25,7 @@ _REQUIREMENT: Final = re.compile(
     r"(?:;(?:.*\bextra\s*==\s*['\"](?P<extra>[\w-]+)['\"])?.*)?"
 )
 _BUILDERS: Final = {"tensorrt-rtx": "rtx", "tensorrt": "tensorrt"}
+_CUDA: Final = "CUDAExecutionProvider"
 _LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -45,21 +47,33 @@ class Package:
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
-    """An NVIDIA GPU as `nvidia-smi` describes it."""
-
-    name: str
-    driver: str
-    memory: str
-    compute_capability: str
-
-
-@dataclass(frozen=True, slots=True)
 class Backend:
-    """What an engine can do on this machine; a reason is None where there is nothing in the way."""
+    """What an engine can do on this machine; a reason is None where there is nothing in the way.
+
+    Attributes:
+        cannot_build: why none can be built.
+        cannot_run: why none can be run.
+        plugins: forms of plugins that it can be built with here.
+    """
 
     cannot_build: str | None
     cannot_run: str | None
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginFile:
+    """A place where a plugin library is looked for.
+
+    Attributes:
+        path: the file.
+        version: of the library there; None if there is none that can be used.
+        problem: why not; None if it can be used.
+    """
+
+    path: str
+    version: str | None
+    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +86,8 @@ class Environment:
         providers: execution providers of the installed ONNX Runtime.
         gpus: NVIDIA GPUs with a driver.
         h264_encoder: whether PyAV can write H.264.
+        plugin_files: where `$VPP_DEPLOY_PLUGIN_PATH` says that a plugin library is.
+        backends: what each engine can do, by name.
         problems: what should be repaired, one line each, with the remedy.
     """
 
@@ -84,6 +100,7 @@ class Environment:
     providers: tuple[str, ...]
     gpus: tuple[Gpu, ...]
     h264_encoder: bool
+    plugin_files: tuple[PluginFile, ...]
     backends: dict[str, Backend]
     problems: tuple[str, ...]
 
@@ -99,8 +116,9 @@ def examine(installed: Installed | None = None) -> Environment:
         installed: where versions come from; None asks the Python environment.
     """
     packages = known_packages(installed or installed_version)
-    gpus = _gpus()
+    gpus = nvidia_gpus()
     providers, broken_runtime = _providers()
+    plugin_files = () if broken_runtime else _plugin_files()
     encoder, broken_video = _h264_encoder()
     conflicts = [problem for problem in (_missing(packages), _two_runtimes(packages)) if problem]
     return Environment(
@@ -113,19 +131,15 @@ def examine(installed: Installed | None = None) -> Environment:
         providers=providers,
         gpus=gpus,
         h264_encoder=encoder,
-        backends={
-            "onnxruntime": Backend(broken_runtime, broken_runtime),
-            **{name: Backend(_cannot_build(name, packages, gpus), cannot_run(name)) for name in _BUILDERS},
-        },
+        plugin_files=plugin_files,
+        backends=_backends(packages, gpus, providers, plugin_files, broken_runtime),
         problems=(*conflicts, *(problem for problem in (broken_runtime, broken_video) if problem)),
     )
 
 
 def cannot_run(backend: str) -> str | None:
-    """Why this version cannot run an engine at all, wherever it is; None if it can."""
-    if backend == "onnxruntime":
-        return None
-    return "this version builds it ahead of time and cannot run it yet"
+    """Why no engine of a backend can be run on this machine; None if it can."""
+    return examine().backends[backend].cannot_run
 
 
 def installed_version(name: str) -> str | None:
@@ -173,14 +187,61 @@ def _two_runtimes(packages: tuple[Package, ...]) -> str | None:
     )
 
 
-def _cannot_build(backend: str, packages: tuple[Package, ...], gpus: tuple[Gpu, ...]) -> str | None:
-    versions = {package.name: package.version for package in packages}
-    missing = [name for name in (backend, "polygraphy") if not versions.get(name)]
-    if missing:
-        return f"{' and '.join(missing)} not installed: pip install vpp-deploy[{_BUILDERS[backend]}]"
-    if backend == "tensorrt" and not gpus:
-        return "it builds for the GPU that it runs on, and there is none here"
-    return None
+def _backends(
+    packages: tuple[Package, ...],
+    gpus: tuple[Gpu, ...],
+    providers: tuple[str, ...],
+    plugin_files: tuple[PluginFile, ...],
+    broken_runtime: str | None,
+) -> dict[str, Backend]:
+    no_gpu = None if gpus else "there is no NVIDIA GPU with a driver here (nvidia-smi finds none)"
+    no_provider = (
+        None
+        if _CUDA in providers
+        else "this ONNX Runtime has no CUDA provider: pip uninstall onnxruntime, "
+        + ("then pip install vpp-deploy[gpu]")
+    )
+    library = ("library",) if any(file.version for file in plugin_files) else ()
+    backends = {
+        "onnxruntime": Backend(broken_runtime, broken_runtime),
+        "onnxruntime-cuda": Backend(broken_runtime, broken_runtime or no_provider or no_gpu),
+    }
+    versions = {package.name: package.version or "" for package in packages}
+    for name, extra in _BUILDERS.items():
+        builder, runner = (_missing_of(versions, extra, (name, other)) for other in ("polygraphy", "pycuda"))
+        needs_gpu = name == "tensorrt" and not gpus
+        backends[name] = Backend(
+            builder or ("it builds for the GPU that it runs on, and there is none here" if needs_gpu else None),
+            runner or no_gpu,
+            library if broken_runtime else (*_embedded(name, versions.get(name, "")), *library),
+        )
+    return backends
+
+
+def _missing_of(versions: dict[str, str], extra: str, names: tuple[str, ...]) -> str | None:
+    missing = [name for name in names if not versions.get(name)]
+    if not missing:
+        return None
+    extra = "tensorrt" if missing == ["pycuda"] else extra  # the only one that has it
+    return f"{' and '.join(missing)} not installed: pip install vpp-deploy[{extra}]"
+
+
+def _embedded(backend: str, version: str) -> tuple[str, ...]:
+    from vpp_deploy.engines.plugins import has_embedded  # does not load without ONNX Runtime
+
+    return ("embedded",) if has_embedded(backend, version) else ()
+
+
+def _plugin_files() -> tuple[PluginFile, ...]:
+    from vpp_deploy.engines.plugin_library import candidates, library_for_build  # nor does this
+
+    found = []
+    for path in candidates():
+        try:
+            found.append(PluginFile(str(path), library_for_build(path).version, None))
+        except PluginError as error:
+            found.append(PluginFile(str(path), None, str(error)))
+    return tuple(found)
 
 
 def _providers() -> tuple[tuple[str, ...], str | None]:
@@ -202,16 +263,6 @@ def _h264_encoder() -> tuple[bool, str | None]:
     if "libx264" in av.codecs_available:
         return True, None
     return False, "this PyAV has no H.264 encoder (libx264), so infer -o cannot write video; run: pip install av"
-
-
-def _gpus() -> tuple[Gpu, ...]:
-    query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader"]
-    try:
-        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    rows = [[field.strip() for field in line.split(",")] for line in answer.splitlines()]
-    return tuple(Gpu(*row) for row in rows if len(row) == 4)
 
 
 def _memory_bytes() -> int | None:

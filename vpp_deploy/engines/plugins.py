@@ -63,7 +63,7 @@ def choose(flavour: Flavour, version: str, wanted: str | None = None, library: P
         raise UsageError(f"plugins {wanted!r}: use {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
     if library and wanted not in (None, "library"):
         raise UsageError(f"plugins {wanted} and the plugin library {library} contradict each other; leave out one")
-    embedding = flavour == "tensorrt" and _release(version) >= _FIRST_WITH_EMBEDDED
+    embedding = has_embedded(flavour, version)
     if wanted == "embedded" and not embedding:
         first = ".".join(map(str, _FIRST_WITH_EMBEDDED))
         raise UsageError(
@@ -78,6 +78,11 @@ def choose(flavour: Flavour, version: str, wanted: str | None = None, library: P
             return Plugins("embedded")
         case _:
             return NO_PLUGINS
+
+
+def has_embedded(flavour: str, version: str) -> bool:
+    """Whether a builder can embed plugins in its engines."""
+    return flavour == "tensorrt" and _release(version) >= _FIRST_WITH_EMBEDDED
 
 
 def _release(version: str) -> tuple[int, ...]:
