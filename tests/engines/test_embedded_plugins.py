@@ -50,6 +50,7 @@ def test_every_entry_is_a_module_of_its_own(tmp_path: Path) -> None:
             subprocess.run(command, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_the_file_is_what_nvcc_makes(embed: ModuleType) -> None:
     if shutil.which("nvcc") is None:
         pytest.skip("no nvcc in PATH")

@@ -19,6 +19,7 @@ from vpp_deploy.engines.plugin_library import PATH_VARIABLE, PluginLibrary, libr
 from vpp_deploy.engines.plugins import NO_PLUGINS, Plugins, choose
 from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, source_hashes
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError, PluginError, UsageError
+from vpp_deploy.gpus import Gpu
 
 BUILD = "vpp-deploy build-engine b --engine tensorrt"
 
@@ -191,3 +192,17 @@ def test_a_truncated_engine_is_refused_first(with_plugins: Bundle) -> None:
         vpp_deploy.load_engine(with_plugins, "tensorrt-rtx")
     assert caught.value.exit_code == ExitCode.INCOMPATIBLE
     assert "build-engine" in str(caught.value)
+
+
+def test_an_engine_for_another_gpu_is_refused_before_anything_is_loaded(
+    with_plugins: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be built here for a GPU that is elsewhere, so it is only refused when it is to run."""
+    path = with_plugins.engine_folder("tensorrt-rtx") / RECORD_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"compute_capabilities": ["12.0"]}))
+    gpu = Gpu("NVIDIA L4", "580.10", "23034 MiB", "8.9")
+    monkeypatch.setattr("vpp_deploy.engines.tensorrt_engine.nvidia_gpus", lambda: (gpu,))
+    monkeypatch.setattr("vpp_deploy.engines.tensorrt_engine.CudaDevice", None)
+    engine = vpp_deploy.load_engine(with_plugins, "tensorrt-rtx", plugin_library=tmp_path / "plugins")
+    with pytest.raises(IncompatibleEngineError, match=r"for GPUs of compute capability 12\.0, .* NVIDIA L4 \(8\.9\)"):
+        engine.open_stream()

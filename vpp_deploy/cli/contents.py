@@ -12,9 +12,10 @@ from pydantic import ValidationError
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.environment import cannot_run
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.store import EngineRecord, read_record
-from vpp_deploy.engines.tensorrt_engine import installed_version
+from vpp_deploy.engines.store import EngineRecord, read_record, rebuild_command
+from vpp_deploy.engines.tensorrt_engine import check_gpu, installed_version
 from vpp_deploy.errors import BundleError, VppDeployError
+from vpp_deploy.gpus import nvidia_gpus
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +77,10 @@ def _problem(bundle: Bundle, backend: str) -> str | None:
     try:
         match backend:
             case "tensorrt" | "tensorrt-rtx":
-                version = installed_version(backend)
+                record = read_record(bundle, backend, installed_version(backend))
+                check_gpu(record, nvidia_gpus(), rebuild_command(bundle, backend))
             case _:
-                version = onnxruntime.__version__
-        read_record(bundle, backend, version)
+                read_record(bundle, backend, onnxruntime.__version__)
     except VppDeployError as error:
         return str(error)
     return None

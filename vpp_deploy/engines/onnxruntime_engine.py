@@ -45,7 +45,7 @@ def build(bundle: Bundle) -> None:
     The optimisations saved are those that do not depend on the processor; the others happen when the engine loads.
 
     Raises:
-        BuildError: ONNX Runtime refuses a graph.
+        BuildError: ONNX Runtime refuses a graph, as it does those of bfloat16.
         OutputError: the bundle cannot be written to.
     """
     with engine_writer(bundle, BACKEND) as (folder, finish):
@@ -66,11 +66,20 @@ def _optimise(bundle: Bundle, phase: Phase, scratch: Path) -> onnx.ModelProto:
         with lowered_graph(bundle, phase, scratch.parent, BACKEND) as lowered:
             new_session(lowered, options)
     except Exception as error:  # onnxruntime raises its own types, without a common public base
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] + _advice(bundle)
         raise BuildError(f"ONNX Runtime {onnxruntime.__version__} cannot build the {phase} graph: {reason}") from error
     optimised = onnx.load(scratch)
     (scratch.parent / _SCRATCH_WEIGHTS).unlink(missing_ok=True)
     return optimised
+
+
+def _advice(bundle: Bundle) -> str:
+    if bundle.manifest.precision != "bfloat16":
+        return ""
+    return (
+        "; its CPU provider lacks kernels for bfloat16: export with --precision float16 or float32, "
+        "or build for tensorrt or tensorrt-rtx"
+    )
 
 
 def new_session(model: Path, options: Any, provider: str = _PROVIDER) -> Any:

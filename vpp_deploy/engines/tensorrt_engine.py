@@ -143,8 +143,8 @@ class TensorRtEngine:
 
     def __init__(self, bundle: Bundle, flavour: Flavour, plugin_library: Path | None = None) -> None:
         self.record = read_record(bundle, flavour, installed_version(flavour))
-        check_gpu(self.record, nvidia_gpus(), rebuild_command(bundle, flavour))
-        self._library = library_of_engine(self.record.details, plugin_library, rebuild_command(bundle, flavour))
+        self._rebuild = rebuild_command(bundle, flavour)
+        self._library = library_of_engine(self.record.details, plugin_library, self._rebuild)
         self._manifest, self._flavour = bundle.manifest, flavour
         self._folder = bundle.engine_folder(flavour)
         self._lock = Lock()
@@ -177,10 +177,11 @@ class TensorRtEngine:
             DependencyError: pycuda is not installed.
             DeviceError: there is no GPU, or not enough memory on it.
             PluginError: the plugin library does not load.
-            IncompatibleEngineError: the engine cannot be deserialised on this machine.
+            IncompatibleEngineError: the engine is for another GPU, or cannot be deserialised on this machine.
         """
         with self._lock:
             if self._running is None:
+                check_gpu(self.record, nvidia_gpus(), self._rebuild)
                 device = CudaDevice()
                 files = {phase: self._folder / f"{phase}.engine" for phase in self._manifest.phases}
                 runtime = TensorRtRuntime(

@@ -103,14 +103,16 @@ def run_video(
         frame, seconds = _timed_next(reader)
         while frame is not None:
             result = session(frame)
-            following, following_seconds = _timed_next(reader)
-            if following is not None:
-                session.prefetch(following)  # while this frame is drawn and written
-            begin_write = perf_counter()
-            for write in sinks:
-                write(frame, result)
-            record.add(result, decode=seconds, write=perf_counter() - begin_write)
-            progress(record.frames, reader.frame_count)
+            try:
+                following, following_seconds = _timed_next(reader)
+                if following is not None:
+                    session.prefetch(following)  # while this frame is drawn and written
+            finally:  # whatever is wrong with the next frame, this one is written
+                begin_write = perf_counter()
+                for write in sinks:
+                    write(frame, result)
+                record.add(result, decode=seconds, write=perf_counter() - begin_write)
+                progress(record.frames, reader.frame_count)
             frame, seconds = following, following_seconds
     return record.summary(reader, perf_counter() - begin)
 
