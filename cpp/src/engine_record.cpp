@@ -16,6 +16,21 @@ namespace vpp {
 namespace fs = std::filesystem;
 namespace {
 
+PluginRecord plugin_record(const JsonValue& value) {
+    JsonFields fields(value);
+    PluginRecord record{fields.at("file").string(), fields.at("sha256").string(), fields.at("version").string()};
+    fields.refuse_others();
+    return record;
+}
+
+std::map<std::string, std::string> strings_by_name(const JsonValue& value) {
+    std::map<std::string, std::string> strings;
+    for (const auto& [name, member] : value.members()) {
+        strings[name] = member.string();
+    }
+    return strings;
+}
+
 EngineRecord record_of(const nlohmann::json& document) {
     JsonFields fields{JsonValue(document)};
     EngineRecord record;
@@ -31,12 +46,17 @@ EngineRecord record_of(const nlohmann::json& document) {
     if (const auto field = fields.find("compute_capabilities")) {
         record.compute_capabilities = field->strings();
     }
-    for (const auto& [name, digest] : fields.at("source").members()) {
-        record.source[name] = digest.string();
+    if (const auto field = fields.find("options")) {
+        record.options = strings_by_name(*field);
     }
+    record.source = strings_by_name(fields.at("source"));
     record.files = file_records(fields.at("files"));
     if (const auto field = fields.find("details")) {
-        field->members();
+        for (const auto& [name, detail] : field->members()) {
+            if (name == "plugins") {
+                record.plugins = plugin_record(detail);
+            }
+        }
     }
     fields.refuse_others();
     return record;
@@ -59,7 +79,8 @@ std::optional<std::string> host_problem(const EngineRecord& record, const Engine
     if (record.backend != host.backend) {
         return "its record is of " + in_quotes(record.backend);
     }
-    if (!same_version(record.backend_version, host.backend_version)) {
+    if (!same_version(record.backend_version, host.backend_version) &&
+        !(record.version_compatible() && is_earlier_minor(record.backend_version, host.backend_version))) {
         return "it was built by version " + one_line(record.backend_version) + ", this machine has " +
                host.backend_version;
     }
@@ -94,6 +115,11 @@ std::optional<std::string> engine_problem(const Bundle& bundle, const EngineReco
     return std::nullopt;
 }
 
+[[noreturn]] void refuse(const Bundle& bundle, const std::string& backend, const std::string& problem) {
+    throw EngineError(backend + " engine in " + bundle.path().string() + ": " + problem +
+                      "; build it with: " + rebuild_command(bundle, backend));
+}
+
 }  // namespace
 
 std::string EngineHost::this_machine() {
@@ -101,13 +127,22 @@ std::string EngineHost::this_machine() {
     return uname(&names) == 0 ? names.machine : "unknown";
 }
 
+std::string rebuild_command(const Bundle& bundle, const std::string& backend) {
+    return "vpp-deploy build-engine " + bundle.path().string() + " --engine " + backend;
+}
+
+void check_engine_host(const Bundle& bundle, const EngineRecord& record, const EngineHost& host) {
+    if (const auto problem = host_problem(record, host)) {
+        refuse(bundle, host.backend, *problem);
+    }
+}
+
 EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host) {
     const fs::path path = bundle.engine_folder(host.backend) / "engine.json";
-    const std::string place = bundle.path().string();
-    const std::string advice = "; build it with: vpp-deploy build-engine " + place + " --engine " + host.backend;
+    const std::string advice = "; build it with: " + rebuild_command(bundle, host.backend);
     std::error_code ignored;
     if (!fs::is_regular_file(path, ignored)) {
-        throw EngineError("bundle " + place + " has no " + host.backend + " engine" + advice);
+        throw EngineError("bundle " + bundle.path().string() + " has no " + host.backend + " engine" + advice);
     }
     EngineRecord record;
     try {
@@ -116,7 +151,7 @@ EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host) {
         throw EngineError(path.string() + " cannot be used (" + error.what() + ")" + advice);
     }
     if (const auto problem = engine_problem(bundle, record, host)) {
-        throw EngineError(host.backend + " engine in " + place + ": " + *problem + advice);
+        refuse(bundle, host.backend, *problem);
     }
     return record;
 }

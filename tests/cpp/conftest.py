@@ -1,7 +1,12 @@
-"""Builds the C++ library once a session, as users build it and with sanitizers."""
+"""Builds the C++ library once a session, as users build it and with sanitizers.
+
+With TensorRT's headers, in the folder that the environment variable TENSORRT_INCLUDE_DIR names, the engine part and
+`vpp_infer` are built too.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +18,7 @@ from tests.cpp.runtime import Runtime
 
 SOURCE = REPOSITORY / "cpp"
 MISSING_JSON = "nlohmann/json is missing"
+TENSORRT_HEADERS = os.environ.get("TENSORRT_INCLUDE_DIR")
 
 
 def configure(build: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -28,7 +34,8 @@ def configure(build: Path, *options: str) -> subprocess.CompletedProcess[str]:
 def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
     build = tmp_path_factory.mktemp(f"cpp_{request.param}")
     sanitize = ["-DVPP_RUNTIME_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug"] if request.param == "sanitized" else []
-    done = configure(build, "-DVPP_RUNTIME_WARNINGS_AS_ERRORS=ON", *sanitize)
+    engine = [f"-DTENSORRT_INCLUDE_DIR={TENSORRT_HEADERS}"] if TENSORRT_HEADERS else []
+    done = configure(build, "-DVPP_RUNTIME_WARNINGS_AS_ERRORS=ON", *sanitize, *engine)
     if MISSING_JSON in done.stderr:
         pytest.skip("the C++ library needs nlohmann/json: apt-get install nlohmann-json3-dev")
     assert done.returncode == 0, done.stderr

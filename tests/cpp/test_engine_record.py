@@ -13,7 +13,7 @@ import pytest
 from tests.bundle.factory import make_bundle
 from tests.cpp.runtime import Runtime
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.store import EngineRecord, engine_writer, read_record, source_hashes
+from vpp_deploy.engines.store import VERSION_COMPATIBLE, EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.errors import IncompatibleEngineError
 
 BACKEND, VERSION = "tensorrt-rtx", "1.7.1.116"
@@ -63,6 +63,25 @@ def test_another_version(runtime: Runtime, bundle: Bundle, version: str) -> None
     assert f"built by version {VERSION}, this machine has {version}" in message
 
 
+@pytest.mark.parametrize(
+    "version",
+    [VERSION, "1.7.1.117", "1.7.2.1", "1.8.0.0", "1.7.1.115", "1.7.0.999", "1.6.9.9", "2.7.1.116", "0.9", "x"],
+)
+def test_a_version_compatible_engine_runs_on_later_minor_versions(
+    runtime: Runtime, bundle: Bundle, version: str
+) -> None:
+    path = bundle.engine_folder(BACKEND) / "engine.json"
+    record = json.loads(path.read_text()) | {"options": {VERSION_COMPATIBLE: "yes"}}
+    path.write_text(json.dumps(record))
+    refused = "error" in cpp_reads(runtime, bundle, version=version)
+    try:
+        read_record(bundle, BACKEND, version)
+    except IncompatibleEngineError:
+        assert refused
+    else:
+        assert not refused
+
+
 def test_another_gpu(runtime: Runtime, bundle: Bundle) -> None:
     message = cpp_reads(runtime, bundle, compute_capability="12.0")["message"]
     assert "built for compute capability 8.9, this GPU has 12.0" in message
@@ -80,6 +99,8 @@ def put(**fields: object) -> Change:
     ("change", "expected"),
     [
         (put(details={}), ""),
+        (put(options={"gpu": "any"}), ""),
+        (put(options={"gpu": 3}), "options.gpu: should be a string, got 3"),
         (put(machine=platform.machine()), ""),
         (put(compute_capabilities=[]), ""),
         (remove("compute_capabilities"), ""),

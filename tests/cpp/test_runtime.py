@@ -18,7 +18,7 @@ cmake_minimum_required(VERSION 3.21)
 project(user LANGUAGES CXX)
 find_package(vpp_runtime 0.1 REQUIRED)
 add_executable(user user.cpp)
-target_link_libraries(user PRIVATE vpp::vpp_runtime)
+target_link_libraries(user PRIVATE LIBRARY)
 """
 
 
@@ -28,8 +28,15 @@ def run(*command: object) -> str:
     return done.stdout
 
 
-def program_in_the_readme() -> str:
-    return (SOURCE / "README.md").read_text().partition("```cpp\n")[2].partition("```")[0]
+def install_and_build(runtime: Runtime, folder: Path, program: str, library: str) -> None:
+    """Install the library under a folder, and build a user's program there."""
+    if "VPP_RUNTIME_SANITIZE:BOOL=ON" in (runtime.build / "CMakeCache.txt").read_text():
+        pytest.skip("users install the other build")
+    run("cmake", "--install", runtime.build, "--prefix", folder / "installed")
+    (folder / "user.cpp").write_text(program)
+    (folder / "CMakeLists.txt").write_text(PROJECT.replace("LIBRARY", library))
+    run("cmake", "-S", folder, "-B", folder / "build", f"-DCMAKE_PREFIX_PATH={folder / 'installed'}")
+    run("cmake", "--build", folder / "build")
 
 
 def test_its_own_tests_pass(runtime: Runtime) -> None:
@@ -37,13 +44,8 @@ def test_its_own_tests_pass(runtime: Runtime) -> None:
 
 
 def test_a_program_uses_the_installed_library(runtime: Runtime, tmp_path: Path) -> None:
-    if "VPP_RUNTIME_SANITIZE:BOOL=ON" in (runtime.build / "CMakeCache.txt").read_text():
-        return  # users install the other one
-    run("cmake", "--install", runtime.build, "--prefix", tmp_path / "installed")
-    (tmp_path / "user.cpp").write_text(program_in_the_readme())
-    (tmp_path / "CMakeLists.txt").write_text(PROJECT)
-    run("cmake", "-S", tmp_path, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={tmp_path / 'installed'}")
-    run("cmake", "--build", tmp_path / "build")
+    program = (SOURCE / "README.md").read_text().split("```cpp\n")[1].partition("```")[0]
+    install_and_build(runtime, tmp_path, program, "vpp::vpp_runtime")
     done = subprocess.run([tmp_path / "build" / "user", "nothing"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith("bundle nothing does not exist: give the folder")

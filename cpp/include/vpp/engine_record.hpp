@@ -7,6 +7,7 @@
 
 #include "vpp/bundle.hpp"
 #include "vpp/manifest.hpp"
+#include "vpp/plugin_library.hpp"
 
 namespace vpp {
 
@@ -18,8 +19,13 @@ struct EngineRecord {
     std::string vpp_deploy = "unknown";             ///< version of the Python package that lowered the graphs
     std::string machine = "any";                    ///< processor architecture, for engines that depend on it
     std::vector<std::string> compute_capabilities;  ///< GPU architectures that it was built for; empty: not recorded
+    std::map<std::string, std::string> options;     ///< what else decided what was built, by name
     std::map<std::string, std::string> source;      ///< hash of every bundle file that it was built from
     std::map<std::string, FileRecord> files;        ///< size and hash of its own files
+    std::optional<PluginRecord> plugins;            ///< the plugin library that it was built with, if any
+
+    /// Whether later versions of its library can run it, of the same major version.
+    bool version_compatible() const { return options.count("version compatible") > 0; }
 };
 
 /// Where an engine is to run.
@@ -40,5 +46,13 @@ struct EngineHost {
 /// @throws EngineError there is no such engine, its files are damaged, or it was built from another graph, by another
 ///     version, or for another machine. The message names the command that rebuilds it.
 EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host);
+
+/// Hold a record to what is known of a host only once its libraries are loaded, such as their full version.
+///
+/// @throws EngineError as `read_engine_record`, for another version or another machine.
+void check_engine_host(const Bundle& bundle, const EngineRecord& record, const EngineHost& host);
+
+/// The command that builds an engine of a bundle (again).
+std::string rebuild_command(const Bundle& bundle, const std::string& backend);
 
 }  // namespace vpp

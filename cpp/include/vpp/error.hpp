@@ -29,6 +29,30 @@ class UsageError : public Error {
     using Error::Error;
 };
 
+/// Something that must be installed for this, such as TensorRT, is not there or does not load.
+class DependencyError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// A GPU or its driver is not there, has not enough memory, or fails.
+class DeviceError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// The plugin library that an engine was built with is missing or does not load.
+class PluginError : public Error {
+  public:
+    using Error::Error;
+};
+
+/// A video's frames cannot be read, or end too early.
+class VideoError : public Error {
+  public:
+    using Error::Error;
+};
+
 /// A result file cannot be written where it was asked for.
 class OutputError : public Error {
   public:

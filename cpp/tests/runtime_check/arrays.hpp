@@ -68,6 +68,8 @@ Json run_plan(const Json& input, const ArrayFile& arrays, ArrayFile& results);
 Json run_letterbox(const Json& input, const ArrayFile& arrays, ArrayFile& results);
 Json run_detections(const Json& input, const ArrayFile& arrays, ArrayFile& results);
 Json run_tracker(const Json& input, const ArrayFile& arrays, ArrayFile& results);
+Json run_session(const Json& input, const ArrayFile& arrays, ArrayFile& results);
+Json run_plugins(const Json& input, const ArrayFile& arrays, ArrayFile& results);
 Json run_results(const Json& input, const ArrayFile& arrays, ArrayFile& results);
 
 }  // namespace vpp::check

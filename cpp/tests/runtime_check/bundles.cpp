@@ -4,6 +4,7 @@
 #include "vpp/bundle.hpp"
 #include "vpp/engine_record.hpp"
 #include "vpp/plan_header.hpp"
+#include "vpp/plugin_library.hpp"
 #include "vpp/sha256.hpp"
 
 namespace vpp::check {
@@ -130,10 +131,26 @@ Json run_manifest(const Json& input, const ArrayFile&, ArrayFile&) {
 Json run_engine(const Json& input, const ArrayFile&, ArrayFile&) {
     const Bundle bundle = Bundle::open(input.at("path").get<std::string>());
     const EngineRecord record = read_engine_record(bundle, host_of(input));
-    return {{"backend", record.backend},     {"backend_version", record.backend_version},
-            {"precision", record.precision}, {"vpp_deploy", record.vpp_deploy},
-            {"machine", record.machine},     {"compute_capabilities", record.compute_capabilities},
-            {"source", record.source},       {"files", files_json(record.files)}};
+    Json json{{"backend", record.backend},        {"backend_version", record.backend_version},
+              {"precision", record.precision},    {"vpp_deploy", record.vpp_deploy},
+              {"machine", record.machine},        {"compute_capabilities", record.compute_capabilities},
+              {"options", record.options},        {"source", record.source},
+              {"files", files_json(record.files)}};
+    if (const auto& plugins = record.plugins) {
+        json["plugins"] = {{"file", plugins->file}, {"sha256", plugins->sha256}, {"version", plugins->version}};
+    }
+    return json;
+}
+
+Json run_plugins(const Json& input, const ArrayFile&, ArrayFile&) {
+    const Json& record = input.at("record");
+    std::optional<std::filesystem::path> given;
+    if (!input.at("given").is_null()) {
+        given = input.at("given").get<std::string>();
+    }
+    return find_plugin_library({record.at("file"), record.at("sha256"), record.at("version")}, given,
+                               input.at("build_command"))
+        .string();
 }
 
 Json run_plan(const Json& input, const ArrayFile&, ArrayFile&) {

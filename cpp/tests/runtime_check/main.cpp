@@ -15,6 +15,7 @@ namespace {
 const std::map<std::string, Command> kCommands = {
     {"sha256", run_sha256},       {"manifest", run_manifest},     {"engine", run_engine},   {"plan", run_plan},
     {"letterbox", run_letterbox}, {"detections", run_detections}, {"tracker", run_tracker}, {"results", run_results},
+    {"session", run_session},     {"plugins", run_plugins},
 };
 
 const char* kind_of(const Error& error) {
@@ -23,6 +24,9 @@ const char* kind_of(const Error& error) {
     }
     if (dynamic_cast<const EngineError*>(&error)) {
         return "EngineError";
+    }
+    if (dynamic_cast<const PluginError*>(&error)) {
+        return "PluginError";
     }
     if (dynamic_cast<const UsageError*>(&error)) {
         return "UsageError";

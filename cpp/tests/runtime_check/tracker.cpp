@@ -4,6 +4,7 @@
 #include <string>
 
 #include "candidates.hpp"
+#include "instances.hpp"
 
 namespace vpp::check {
 namespace {
@@ -57,20 +58,6 @@ Json state_json(const TrackerState& state, std::int64_t width, ArrayFile& result
         features.insert(features.end(), track.feature.begin(), track.feature.end());
     }
     json["features"] = results.append(features, {static_cast<std::int64_t>(state.tracks.size()), width});
-    return json;
-}
-
-Json instances_json(const std::vector<Instance>& instances, ArrayFile& results) {
-    Json json{{"identities", Json::array()}, {"labels", Json::array()}, {"boxes", Json::array()}};
-    std::vector<float> scores;
-    for (const Instance& instance : instances) {
-        json["identities"].push_back(instance.identity);
-        json["labels"].push_back(instance.label);
-        json["boxes"].push_back(box_json(instance.box));
-        scores.push_back(instance.score);
-    }
-    json["scores"] = results.append(scores, {static_cast<std::int64_t>(scores.size())});
-    json["masks"] = append_masks(instances, results);
     return json;
 }
 

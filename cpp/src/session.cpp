@@ -1,0 +1,163 @@
+#include "vpp/session.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+#include <utility>
+
+#include "session_contract.hpp"
+#include "vpp/detections.hpp"
+#include "vpp/error.hpp"
+#include "vpp/letterbox.hpp"
+
+namespace vpp {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_between(Clock::time_point begin, Clock::time_point end) {
+    return std::chrono::duration<double>(end - begin).count();
+}
+
+void check_outputs(const GraphSpec& graph, const Tensors& outputs) {
+    for (const TensorSpec& spec : graph.outputs) {
+        const auto found = outputs.find(spec.name);
+        if (found == outputs.end() || found->second.dtype() != spec.dtype || found->second.shape() != spec.shape) {
+            throw UsageError("the stream gave no output " + spec.name + " of " + describe(spec.dtype, spec.shape) +
+                             "; give a session a new stream of its own bundle");
+        }
+    }
+}
+
+/// The positions of the values below `limit`.
+std::vector<std::size_t> positions_below(const std::vector<std::int32_t>& values, std::int64_t limit) {
+    std::vector<std::size_t> positions;
+    for (std::size_t n = 0; n < values.size(); ++n) {
+        if (values[n] < limit) {
+            positions.push_back(n);
+        }
+    }
+    return positions;
+}
+
+/// The elements of some rows of an output; every row has a candidate's index in `query_indices`.
+template <class Element>
+std::vector<Element> rows_of(const Tensor& tensor, const std::vector<std::size_t>& rows) {
+    const std::vector<Element> all = tensor.values<Element>();
+    const std::size_t length = all.size() / static_cast<std::size_t>(tensor.shape()[0]);
+    std::vector<Element> elements;
+    elements.reserve(rows.size() * length);
+    for (const std::size_t row : rows) {
+        const auto first = all.begin() + static_cast<std::ptrdiff_t>(row * length);
+        elements.insert(elements.end(), first, first + static_cast<std::ptrdiff_t>(length));
+    }
+    return elements;
+}
+
+}  // namespace
+
+Session::Session(const Manifest& manifest, std::unique_ptr<EngineStream> stream)
+    : manifest_(manifest),
+      stream_(std::move(stream)),
+      tracker_(manifest.tracker, manifest.detection.num_queries, manifest.detection.query_width) {
+    check_session_contract(manifest_);
+}
+
+Frame Session::frame(const std::uint8_t* rgb, Size original) const {
+    auto [image, content] = letterbox(rgb, original, manifest_.frame_size);
+    const auto [height, width] = manifest_.frame_size;
+    return {std::make_shared<Tensor>(DType::UInt8, Shape{height, width, 3}, std::move(image)), content, original};
+}
+
+FrameResult Session::step(const Frame& frame) {
+    const auto begin = Clock::now();
+    const TrackFeed feed = tracker_.feed(static_cast<std::size_t>(manifest_.detection.max_tracks));
+    const SharedTensors inputs = prepare(frame, feed);
+    const auto prepared = Clock::now();
+    const Tensors outputs = stream_->run(inputs);
+    check_outputs(manifest_.graph(frames_ == 0 ? Phase::Init : Phase::Step), outputs);
+    const auto ran = Clock::now();
+    FrameResult result = complete(frame, feed, outputs);
+    result.seconds = {{"engine", seconds_between(prepared, ran)},
+                      {"host", seconds_between(begin, prepared) + seconds_between(ran, Clock::now())}};
+    return result;
+}
+
+void Session::prefetch(const Frame& frame) {
+    stream_->prefetch({{"frame", frame.image}});
+}
+
+void Session::reset() {
+    stream_->reset();
+    tracker_.reset();
+    frames_ = 0;
+}
+
+SessionState Session::snapshot() {
+    return {stream_->snapshot(), tracker_.snapshot(), frames_};
+}
+
+void Session::restore(const SessionState& state) {
+    QueryTracker tracker = tracker_;
+    tracker.restore(state.tracker);
+    stream_->restore(state.stream);
+    tracker_ = std::move(tracker);
+    frames_ = state.frames;
+}
+
+/// The graph inputs for a frame: pixels, geometry and track queries.
+SharedTensors Session::prepare(const Frame& frame, const TrackFeed& feed) const {
+    const auto [slots, width] = std::pair(manifest_.detection.max_tracks, manifest_.detection.query_width);
+    auto content_size = std::make_shared<Tensor>(DType::Int32, Shape{2});
+    content_size->assign<std::int32_t>(
+        {static_cast<std::int32_t>(frame.content.height), static_cast<std::int32_t>(frame.content.width)});
+    auto queries = std::make_shared<Tensor>(DType::Float32, Shape{slots, width});
+    queries->assign(feed.features);
+    auto valid = std::make_shared<Tensor>(DType::Bool, Shape{slots});
+    std::fill_n(valid->data(), feed.identities.size(), std::uint8_t{1});
+    return {{"frame", frame.image}, {"content_size", content_size}, {"track_queries", queries}, {"track_valid", valid}};
+}
+
+/// Track the detections in the graph's outputs.
+FrameResult Session::complete(const Frame& frame, const TrackFeed& feed, const Tensors& outputs) {
+    const std::vector<std::int32_t> indices = outputs.at("query_indices").values<std::int32_t>();
+    const std::int64_t filled = manifest_.detection.num_queries + static_cast<std::int64_t>(feed.identities.size());
+    const auto rows = positions_below(indices, filled);  // empty track slots come along to fill the output
+
+    const Tensor& class_logits = outputs.at("class_logits");
+    const Tensor& mask_logits = outputs.at("mask_logits");
+    const auto classes = rows_of<float>(class_logits, rows);
+    const auto masks = rows_of<float>(mask_logits, rows);
+    const auto queries = rows_of<std::int32_t>(outputs.at("query_indices"), rows);
+    const auto features = rows_of<float>(outputs.at("query_features"), rows);
+    std::vector<float> score_floor;
+    for (const std::int32_t query : queries) {
+        score_floor.push_back(tracker_.score_floor(query));
+    }
+    const Candidates candidates{static_cast<std::int64_t>(rows.size()),
+                                class_logits.shape()[1] - 1,
+                                {mask_logits.shape()[1], mask_logits.shape()[2]},
+                                classes.data(),
+                                masks.data(),
+                                queries.data()};
+    const std::vector<Detection> detections =
+        decode_detections(candidates, {manifest_.frame_size, frame.content, frame.original}, filled, score_floor);
+
+    FrameResult result;
+    result.instances = tracker_.update(frames_, detections, features.data());
+    result.index = frames_++;
+    result.original_size = frame.original;
+    for (const SelectionPoint& point : manifest_.selection_points) {
+        if (const auto kept = outputs.find(point.output); kept != outputs.end()) {
+            result.kept.push_back({point.name, kept->second.values<std::int32_t>()});
+        }
+    }
+    result.grid = manifest_.token_grid;
+    const std::int64_t wanted = outputs.at("candidates").values<std::int32_t>()[0];
+    result.candidates_dropped = std::max<std::int64_t>(0, wanted - static_cast<std::int64_t>(indices.size()));
+    result.tracks_not_fed = static_cast<std::int64_t>(feed.not_fed);
+    return result;
+}
+
+}  // namespace vpp

@@ -1,0 +1,13 @@
+#pragma once
+
+#include "vpp/manifest.hpp"
+
+namespace vpp {
+
+/// Hold a bundle's graphs to what a video session feeds and reads.
+///
+/// @throws UsageError the bundle takes selection noise.
+/// @throws BundleError an input or output is missing, unknown, or has another dtype or shape.
+void check_session_contract(const Manifest& manifest);
+
+}  // namespace vpp
