@@ -1,5 +1,7 @@
 #include "vpp/tensorrt_engine.hpp"
 
+#include <cstdlib>
+#include <string>
 #include <utility>
 
 #include "cuda_device.hpp"
@@ -26,11 +28,23 @@ EngineRecord checked_record(const Bundle& bundle) {
     return record;
 }
 
+/// A bundle cannot say for itself that code in its engine may run on the processor.
+void check_host_code(const EngineRecord& record) {
+    const char* allowed = std::getenv("VPP_DEPLOY_HOST_CODE");
+    if (record.version_compatible() && (!allowed || std::string(allowed) != "1")) {
+        throw EngineError(
+            "the tensorrt engine is version compatible, so it carries code that runs on the processor; if "
+            "you trust where it comes from: export VPP_DEPLOY_HOST_CODE=1, or build it without "
+            "--version-compatible");
+    }
+}
+
 }  // namespace
 
 TensorRtEngine::TensorRtEngine(const Bundle& bundle, const TensorRtOptions& options)
     : manifest_(bundle.manifest()), log_(options.log) {
     const EngineRecord record = checked_record(bundle);
+    check_host_code(record);
     std::filesystem::path plugins;
     if (record.plugins) {
         plugins = find_plugin_library(*record.plugins, options.plugin_library, rebuild_command(bundle, kBackend));

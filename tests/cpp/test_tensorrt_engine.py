@@ -20,6 +20,7 @@ from tests.cpp.test_runtime import install_and_build
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.plugin_library import PATH_VARIABLE
 from vpp_deploy.engines.store import VERSION_COMPATIBLE, EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.tensorrt_engine import HOST_CODE_VARIABLE
 from vpp_deploy.errors import ExitCode
 
 FAKE = """
@@ -146,7 +147,18 @@ def test_an_engine_of_another_version(runtime: Runtime, bundle: Bundle, fake: Fa
     assert code == ExitCode.INCOMPATIBLE
     assert f"it was built by version {major()}.0.0.1, this machine has {major()}.1.0.106" in line
     assert fake.marker.exists()
+
+
+def test_a_version_compatible_engine_has_to_be_trusted(
+    runtime: Runtime, bundle: Bundle, fake: FakeTensorRt, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with_engine(bundle, backend_version=f"{major()}.0.0.1", options={VERSION_COMPATIBLE: "yes"})
+    monkeypatch.delenv(HOST_CODE_VARIABLE, raising=False)
+    code, line = infer(runtime, bundle.path, "--size", "4x4", "--tensorrt-library", fake.path)
+    assert code == ExitCode.INCOMPATIBLE
+    assert f"if you trust where it comes from: export {HOST_CODE_VARIABLE}=1" in line
+    assert not fake.marker.exists()
+    monkeypatch.setenv(HOST_CODE_VARIABLE, "1")
     code, line = infer(runtime, bundle.path, "--size", "4x4", "--tensorrt-library", fake.path)
     assert code == ExitCode.MISSING
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vpp_deploy.engines.device import CaptureError
+from vpp_deploy.errors import DeviceError
 
 Work = Callable[[], None]
 
@@ -73,7 +73,7 @@ class RecordingDevice:
     def capture(self, queue: Queue, work: Work) -> list[Work]:
         self.log.append(("capture",))
         if self._refuses:
-            raise CaptureError("it refuses to")
+            raise DeviceError("it refuses to")
         self._capturing = []
         work()
         captured, self._capturing = self._capturing, None

@@ -14,7 +14,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import TensorRtOptions
 from vpp_deploy.engines.cache import Part, look_up, option_texts
 from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, read_record, source_hashes
-from vpp_deploy.engines.tensorrt_engine import TensorRtBuild, check_gpu
+from vpp_deploy.engines.tensorrt_engine import HOST_CODE_VARIABLE, TensorRtBuild, check_gpu, check_host_code
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError
 from vpp_deploy.gpus import Gpu
 
@@ -131,6 +131,11 @@ def test_later_versions_run_what_is_version_compatible(
     (folder / RECORD_FILE).write_text(record.model_dump_json())
     if fits:
         assert read_record(bundle, "tensorrt", version) == record
+        monkeypatch.delenv(HOST_CODE_VARIABLE, raising=False)
+        with pytest.raises(IncompatibleEngineError, match=f"export {HOST_CODE_VARIABLE}=1"):
+            check_host_code(record)
+        monkeypatch.setenv(HOST_CODE_VARIABLE, "1")
+        check_host_code(record)
     else:
         with pytest.raises(IncompatibleEngineError, match=f"built by version 11.4.0.106, this machine has {version}"):
             read_record(bundle, "tensorrt", version)

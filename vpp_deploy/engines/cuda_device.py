@@ -17,7 +17,7 @@ import numpy as np
 
 from vpp_deploy.bundle.manifest import DType
 from vpp_deploy.engine import Array
-from vpp_deploy.engines.device import Buffer, CaptureError, Graph, Queue
+from vpp_deploy.engines.device import Buffer, Graph, Queue
 from vpp_deploy.errors import DependencyError, DeviceError
 
 _THREAD_LOCAL: Final = 1
@@ -122,19 +122,20 @@ class CudaDevice:
         """An executable CUDA graph (`CUgraphExec`) of what `work` puts into the stream.
 
         Raises:
-            CaptureError: the driver does not capture it.
+            DeviceError: the driver does not capture it.
         """
         stream, graph, executable = ctypes.c_void_p(queue.handle), ctypes.c_void_p(), ctypes.c_void_p()
         with self._current():
             self._call("cuStreamBeginCapture_v2", stream, ctypes.c_int(_THREAD_LOCAL))
             try:
-                work()
-            finally:
-                self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
-            try:
+                try:
+                    work()
+                finally:
+                    self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
                 self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
             finally:
-                self._call("cuGraphDestroy", graph)
+                if graph:
+                    self._driver.cuGraphDestroy(graph)
         return executable
 
     def launch(self, graph: Graph, queue: Queue) -> None:
@@ -147,7 +148,7 @@ class CudaDevice:
             text = ctypes.c_char_p()
             self._driver.cuGetErrorString(status, ctypes.byref(text))
             reason = text.value.decode() if text.value else f"error {status}"
-            raise CaptureError(f"{function}: {reason}")
+            raise DeviceError(f"{function} failed on {self.name} ({reason}); start again, and see: nvidia-smi")
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -155,6 +156,8 @@ class CudaDevice:
         self._context.push()
         try:
             yield
+        except self._cuda.Error as error:
+            raise DeviceError(f"{self.name}: {error}; start again, and see: nvidia-smi") from error
         finally:
             self._cuda.Context.pop()
 

@@ -19,12 +19,8 @@ Graph = Any
 """Captured work that can be launched again."""
 
 
-class CaptureError(Exception):
-    """Work could not be captured in a graph; it can still be queued piece by piece."""
-
-
 class Device(Protocol):
-    """A device's memory and queues. Methods that take a queue return before the work is done."""
+    """A device's memory and queues. Methods that take a queue return before the work is done; all raise DeviceError."""
 
     name: str
     captures: bool
@@ -66,7 +62,7 @@ class Device(Protocol):
         """What `work` puts into the queue, as a graph; nothing is computed.
 
         Raises:
-            CaptureError: something in it cannot be captured.
+            DeviceError: something in it cannot be captured; it can still be queued piece by piece.
         """
         ...
 

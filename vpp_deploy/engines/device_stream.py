@@ -9,7 +9,8 @@ import numpy as np
 
 from vpp_deploy.bundle.manifest import DType, Manifest, Phase
 from vpp_deploy.engine import Array, StreamState
-from vpp_deploy.engines.device import Buffer, CaptureError, Context, CreateContext, Device, Graph, Queue
+from vpp_deploy.engines.device import Buffer, Context, CreateContext, Device, Graph, Queue
+from vpp_deploy.errors import DeviceError
 
 _log = logging.getLogger(__name__)
 
@@ -137,7 +138,7 @@ class DeviceStream:
         try:
             context = self._contexts[phase]
             self._graphs[self._direction] = self._device.capture(self._queue, lambda: context.enqueue(self._queue))
-        except CaptureError as error:
+        except DeviceError as error:
             _log.warning("the %s graph cannot be captured on %s (%s); running without", phase, self._device.name, error)
             self._capturing = False
             return False

@@ -10,7 +10,8 @@ import onnxruntime
 
 from vpp_deploy.bundle.manifest import DType
 from vpp_deploy.engine import Array
-from vpp_deploy.engines.device import Buffer, CaptureError, Graph, Queue
+from vpp_deploy.engines.device import Buffer, Graph, Queue
+from vpp_deploy.errors import DeviceError
 
 
 class OnnxRuntimeDevice:
@@ -58,11 +59,11 @@ class OnnxRuntimeDevice:
 
     def capture(self, queue: Queue, work: Callable[[], None]) -> Graph:
         """Never."""
-        raise CaptureError("ONNX Runtime does not capture here")
+        raise DeviceError("ONNX Runtime does not capture here")
 
     def launch(self, graph: Graph, queue: Queue) -> None:
         """Never."""
-        raise CaptureError("ONNX Runtime does not capture here")
+        raise DeviceError("ONNX Runtime does not capture here")
 
 
 class OnnxRuntimeContext:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -34,6 +35,8 @@ from vpp_deploy.frames import Size
 from vpp_deploy.gpus import Gpu, nvidia_gpus
 
 LOWERING = "tensorrt"
+HOST_CODE_VARIABLE = "VPP_DEPLOY_HOST_CODE"
+"""Environment variable: 1 lets version compatible engines run the code that they carry."""
 
 
 def installed_version(flavour: Flavour) -> str:
@@ -177,11 +180,13 @@ class TensorRtEngine:
             DependencyError: pycuda is not installed.
             DeviceError: there is no GPU, or not enough memory on it.
             PluginError: the plugin library does not load.
-            IncompatibleEngineError: the engine is for another GPU, or cannot be deserialised on this machine.
+            IncompatibleEngineError: the engine is for another GPU, cannot be deserialised on this machine, or carries
+                code for the processor that the user has not allowed.
         """
         with self._lock:
             if self._running is None:
                 check_gpu(self.record, nvidia_gpus(), self._rebuild)
+                check_host_code(self.record)
                 device = CudaDevice()
                 files = {phase: self._folder / f"{phase}.engine" for phase in self._manifest.phases}
                 runtime = TensorRtRuntime(
@@ -214,4 +219,17 @@ def check_gpu(record: EngineRecord, gpus: Sequence[Gpu], build_command: str) -> 
         raise IncompatibleEngineError(
             f"the {record.backend} engine is for GPUs of compute capability {', '.join(record.compute_capabilities)}, "
             f"this machine has {here}; build it with: {build_command}"
+        )
+
+
+def check_host_code(record: EngineRecord) -> None:
+    """See that an engine which carries code for the processor is one that the user trusts: a bundle cannot say so.
+
+    Raises:
+        IncompatibleEngineError: it carries code, and `$VPP_DEPLOY_HOST_CODE` does not allow that.
+    """
+    if VERSION_COMPATIBLE in record.options and os.environ.get(HOST_CODE_VARIABLE) != "1":
+        raise IncompatibleEngineError(
+            f"the {record.backend} engine is version compatible, so it carries code that runs on the processor; if you "
+            f"trust where it comes from: export {HOST_CODE_VARIABLE}=1, or build it without --version-compatible"
         )
