@@ -125,15 +125,27 @@ def test_export_says_what_it_made_and_how_to_go_on(
 
     def record(model: str, **options: Any) -> Bundle:
         asked.update(options, model=model)
-        return Bundle.open(bundle)
+        opened = Bundle.open(bundle)
+        return Bundle(bundle, opened.manifest.model_copy(update={"precision": options["precision"]}))
 
     monkeypatch.setattr(vpp_deploy.exporters, "export", record)
     words = ["--random-weights", "--seed", 3, "--keep", "0.4", "--size", "64x96", "--max-tracks", 7]
     outcome = cli(
-        "export", "vpp-micro", *words, "--max-detections", 9, "--selection-noise", "--overwrite", "-o", bundle
+        "export",
+        "vpp-micro",
+        *words,
+        "--max-detections",
+        9,
+        "--selection-noise",
+        "--precision",
+        "bfloat16",
+        "--overwrite",
+        "-o",
+        bundle,
     )
     assert outcome.code == 0
     assert f"{bundle}: vpp-micro, keep schedule 0.55, 128x192" in outcome.out
+    assert ", bfloat16, " in outcome.out
     assert outcome.out.endswith(f"next: vpp-deploy build-engine {bundle}\n")
     assert outcome.err.startswith("warning: the weights are random")
     assert asked.pop("progress")
@@ -148,8 +160,16 @@ def test_export_says_what_it_made_and_how_to_go_on(
         "max_tracks": 7,
         "max_detections": 9,
         "selection_noise": True,
+        "precision": "bfloat16",
         "overwrite": True,
     }
+
+
+@pytest.mark.parametrize("model", ["vpp-micro", "papr:deit_small_patch16_224"])
+def test_an_unknown_precision(model: str, cli: Cli, out: Path) -> None:
+    outcome = cli("export", model, "--random-weights", "--precision", "int8", "-o", out)
+    outcome.assert_one_line_error(ExitCode.USAGE, "--precision", "int8", "float32", "float16", "bfloat16")
+    assert not out.exists()
 
 
 def test_a_model_without_weights(cli: Cli, out: Path) -> None:

@@ -47,6 +47,16 @@ def test_export_says_what_it_made_and_what_it_computes(cli: Cli, out: Path) -> N
     assert outcome.out.endswith(f"next: vpp-deploy build-engine {out}\n")
 
 
+def test_a_reduced_precision_is_said_and_onnx_runtime_names_what_it_takes_instead(cli: Cli, out: Path) -> None:
+    words = ["export", MODEL, "--random-weights", "--keep", 1, "--precision", "bfloat16", "-o", out]
+    assert "5 classes of custom, bfloat16, " in cli(*words).out
+    assert ", bfloat16\n" in cli("inspect", out).out
+    before = {path for path in out.rglob("*") if path.is_file()}
+    outcome = cli("build-engine", out)
+    outcome.assert_one_line_error(ExitCode.BUILD, "bfloat16", "--precision float16")
+    assert {path for path in out.rglob("*") if path.is_file()} == before
+
+
 def test_options_reach_the_exporter(
     cli: Cli, papr_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -64,7 +74,20 @@ def test_options_reach_the_exporter(
     proposal.touch()
     labels.write_text("crane\ncrane\n")
     files = ["--checkpoint", checkpoint, "--proposal-checkpoint", proposal, "--labels", labels]
-    words = ["--proposal", "resnet50.tv_in1k", "--keep", "0.65", "--stages", "2,3", "--size", "64x96", "--batch", 4]
+    words = [
+        "--proposal",
+        "resnet50.tv_in1k",
+        "--keep",
+        "0.65",
+        "--stages",
+        "2,3",
+        "--size",
+        "64x96",
+        "--batch",
+        4,
+        "--precision",
+        "float16",
+    ]
     assert cli("export", MODEL, *files, *words, "--overwrite", "-o", tmp_path / "x").code == 0
     config = asked.pop("config")
     assert (config.model, config.keep, config.proposal) == (MODEL, 0.65, "resnet50")
@@ -78,6 +101,7 @@ def test_options_reach_the_exporter(
         "random_weights": None,
         "labels": ("crane", "crane"),
         "batch": 4,
+        "precision": "float16",
         "overwrite": True,
     }
     assert cli("export", MODEL, "--pretrained", "-o", tmp_path / "x").code == 0

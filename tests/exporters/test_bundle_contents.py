@@ -110,6 +110,7 @@ def test_provenance_says_random(micro_bundle: vpp_deploy.Bundle) -> None:
         ({"random_weights": vpp_deploy.RandomWeights(), "size": (100, 100)}, ExportError, "multiples of 32"),
         ({"random_weights": vpp_deploy.RandomWeights(), "size": (32, 32), "keep": "0.4"}, ExportError, "no token"),
         ({"random_weights": vpp_deploy.RandomWeights(), "dataset": "coco"}, ExportError, "unknown data set"),
+        ({"random_weights": vpp_deploy.RandomWeights(), "precision": "half"}, UsageError, "unknown precision 'half'"),
     ],
 )
 def test_a_failed_export_leaves_nothing(

@@ -14,11 +14,13 @@ import timm
 import torch
 
 import vpp_deploy
+from tests.exporters.reduced import reduced_bundle
 from tests.models.papr.random_models import lively
 from tests.models.papr.tiny import assert_engine_agrees, tiny_models
 from vpp_deploy import PaprConfig, RandomWeights, export_papr, ops
-from vpp_deploy.bundle import PaprManifest
+from vpp_deploy.bundle import Bundle, PaprManifest
 from vpp_deploy.bundle.hashing import sha256_of_file
+from vpp_deploy.engines import TensorRtOptions
 from vpp_deploy.errors import CheckpointError, ConfigError, ExportError, UsageError
 from vpp_deploy.models.papr import catalogue
 from vpp_deploy.models.papr.catalogue import base_model, lookup, papr_model
@@ -64,6 +66,18 @@ def manifest_of(bundle: vpp_deploy.Bundle) -> PaprManifest:
 @pytest.mark.parametrize("case", CASES)
 def test_every_family_runs_in_onnx_runtime_as_in_pytorch(case: str, exported: Exported) -> None:
     assert_engine_agrees(exported(case))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_family_runs_in_onnx_runtime_in_float16(case: str, exported: Exported, tmp_path: Path) -> None:
+    assert_engine_agrees(reduced_bundle(exported(case), "float16", tmp_path / "half.bundle"), tolerance=0.05)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_family_builds_for_tensorrt_rtx(case: str, exported: Exported, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    bundle = Bundle.open(shutil.copytree(exported(case).path, tmp_path / "copy.bundle"))
+    vpp_deploy.build_engine(bundle, "tensorrt-rtx", TensorRtOptions(compute_capabilities=("8.9",)))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -249,6 +263,7 @@ def test_what_is_fetched_is_named(checkpoints: dict[str, Path], tmp_path: Path, 
         ({}, {}, UsageError, "give one of a checkpoint, .* not 0"),
         ({}, {"random_weights": RandomWeights(), "pretrained": True}, UsageError, "not 2"),
         ({}, {"random_weights": RandomWeights(), "batch": 0}, UsageError, "at least 1"),
+        ({}, {"random_weights": RandomWeights(), "precision": "int8"}, UsageError, "unknown precision 'int8'"),
         ({}, {"random_weights": RandomWeights(), "proposal_checkpoint": "x.pth"}, UsageError, "weights are random"),
         ({"keep": 1}, {"checkpoint": "x.pth", "proposal_checkpoint": "y.pth"}, UsageError, "needs no proposal"),
         ({}, {"checkpoint": "no.pth"}, CheckpointError, "no such file"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vpp_deploy.cli.export_options import CommonOptions, PaprOptions, VppOptions, given
+from vpp_deploy.cli.export_options import CommonOptions, PaprOptions, VppOptions, given, parse_precision
 from vpp_deploy.cli.options import flag, parse_size
 from vpp_deploy.errors import UsageError
 from vpp_deploy.models.papr.names import IMAGE_PROPOSAL, PREFIX
@@ -57,6 +57,13 @@ def command(
             show_default="the model's own",
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            metavar="TYPE",
+            help="Of matrix products and convolutions: float32, float16 or bfloat16. The rest is float32.",
+        ),
+    ] = "float32",
     overwrite: Annotated[bool, flag("--overwrite", help="Replace BUNDLE if it exists.")] = False,
     dataset: Annotated[
         str | None,
@@ -150,7 +157,7 @@ def command(
         raise UsageError("--seed is for --random-weights; leave it out with other weights")
     frame_size = None if size is None else parse_size(size)
     seeded = (seed or 0) if random_weights else None
-    common = CommonOptions(model, out, checkpoint, seeded, keep, frame_size, overwrite)
+    common = CommonOptions(model, out, checkpoint, seeded, keep, frame_size, parse_precision(precision), overwrite)
     for_vpp = VppOptions(dataset, max_tracks, max_detections, selection_noise)
     for_papr = PaprOptions(pretrained, proposal, proposal_checkpoint, merge, stages, labels, batch)
     if model.startswith(PREFIX):

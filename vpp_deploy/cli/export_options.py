@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Literal, get_args
+
+from vpp_deploy.errors import UsageError
+
+Precision = Literal["float32", "float16", "bfloat16"]
+"""`vpp_deploy.exporters.precision.Precision`, named here too so that a wrong value fails before PyTorch is loaded."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,7 @@ class CommonOptions:
         seed: of random weights; None if they were not asked for.
         keep: tokens to keep; None for the family's default.
         size: height and width of the input in pixels; None for the model's own.
+        precision: of matrix products and convolutions.
         overwrite: replace an existing bundle.
     """
 
@@ -26,6 +33,7 @@ class CommonOptions:
     seed: int | None
     keep: str | None
     size: tuple[int, int] | None
+    precision: Precision
     overwrite: bool
 
 
@@ -50,6 +58,19 @@ class PaprOptions:
     stages: str | None = None
     labels: Path | None = None
     batch: int | None = None
+
+
+def parse_precision(text: str) -> Precision:
+    """The value of `--precision`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    known: tuple[Precision, ...] = get_args(Precision)
+    for precision in known:
+        if text == precision:
+            return precision
+    raise UsageError(f"--precision {text!r} is not one of {', '.join(known)}")
 
 
 def given(options: VppOptions | PaprOptions) -> list[str]:

@@ -38,17 +38,19 @@ def export_papr_model(common: CommonOptions, options: PaprOptions) -> None:
             random_weights=None if common.seed is None else RandomWeights(common.seed),
             labels=labels,
             batch=options.batch or 1,
+            precision=common.precision,
             overwrite=common.overwrite,
             progress=step,
         )
     from vpp_deploy.bundle import PaprManifest
 
     manifest = PaprManifest.of(bundle.manifest, "this summary")
+    precision = "" if manifest.precision == "float32" else f"{manifest.precision}, "
     total = sum(record.bytes for record in manifest.files.values())
     console.say(
         f"{bundle.path}: {manifest.model.name}, keep ratio {manifest.model.keep_schedule}, "
         f"{console.height_by_width(manifest.frame_size)}, batch {manifest.batch}, "
-        f"{len(manifest.class_names)} classes of {manifest.model.dataset}, {console.megabytes(total)}"
+        f"{len(manifest.class_names)} classes of {manifest.model.dataset}, {precision}{console.megabytes(total)}"
     )
     console.show(console.facts([*gflops(manifest), *tokens(manifest)]))
     if common.seed is not None:

@@ -42,15 +42,17 @@ def export_vpp_model(common: CommonOptions, options: VppOptions) -> None:
             max_tracks=options.max_tracks or _CAPACITY,
             max_detections=options.max_detections or _CAPACITY,
             selection_noise=options.selection_noise,
+            precision=common.precision,
             overwrite=common.overwrite,
             progress=step,
         )
     manifest = bundle.manifest
+    precision = "" if manifest.precision == "float32" else f"{manifest.precision}, "
     total = sum(record.bytes for record in manifest.files.values())
     console.say(
         f"{bundle.path}: {manifest.model.name}, keep schedule {manifest.model.keep_schedule}, "
         f"{console.height_by_width(manifest.frame_size)}, {len(manifest.class_names)} classes of "
-        f"{manifest.model.dataset}, {console.megabytes(total)}"
+        f"{manifest.model.dataset}, {precision}{console.megabytes(total)}"
     )
     if common.seed is not None:
         console.warn("the weights are random and untrained: masks, labels and tracks will mean nothing")

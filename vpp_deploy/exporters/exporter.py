@@ -16,6 +16,7 @@ from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.frame_phases import PhaseGraph, selection_points, signature
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
+from vpp_deploy.exporters.precision import Precision, check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.signature import GraphSignature
 from vpp_deploy.exporters.trace import trace
@@ -42,6 +43,7 @@ def export(
     max_tracks: int = 50,
     max_detections: int = 50,
     selection_noise: bool = False,
+    precision: Precision = "float32",
     overwrite: bool = False,
     progress: Progress = lambda step: None,
 ) -> Bundle:
@@ -60,19 +62,22 @@ def export(
         max_tracks: track query slots.
         max_detections: candidate queries that leave the graph each frame.
         selection_noise: add an input for Gumbel noise at the selection points.
+        precision: of matrix products and convolutions, see `reduce_precision`; everything else is float32.
         overwrite: replace an existing bundle.
         progress: called with a line about each step.
 
     Raises:
         UsageError: both `checkpoint` and `random_weights`; or neither, and the model's weights are not shipped; or a
-            PaPr model, which `export_papr` exports.
+            PaPr model, which `export_papr` exports; or an unknown precision.
         ConfigError: bad keep schedule.
         CheckpointError: the checkpoint cannot be used.
-        ExportError: unknown model or data set, impossible size, or a graph that a backend could not run.
+        ExportError: unknown model or data set, impossible size, a weight beyond the range of the precision, or a graph
+            that a backend could not run.
         OutputError: the bundle cannot be written.
     """
     if isinstance(model, str) and model.startswith(PREFIX):
         raise UsageError(f"export {model}: it is a PaPr model; use vpp_deploy.export_papr(vpp_deploy.PaprConfig(...))")
+    check_precision(precision)
     config = model if isinstance(model, DetectorConfig) else model_config(model, keep, dataset)
     if checkpoint is not None and random_weights is not None:
         raise UsageError(f"export {config.name}: a checkpoint and random weights exclude each other; give one of them")
@@ -96,8 +101,8 @@ def export(
             graphs[phase] = trace(PhaseGraph(graph, phase), signed, config.name, "frame_graph.detector"), signed
         progress("writing the bundle")
         state_dict = {name: tensor.detach().numpy() for name, tensor in official_state_dict(detector).items()}
-        write_graphs(writer, graphs, state_dict)
-        return writer.commit(lambda files: _manifest(graph, tracker, graphs, source, files))
+        write_graphs(writer, graphs, state_dict, precision)
+        return writer.commit(lambda files: _manifest(graph, tracker, precision, graphs, source, files))
 
 
 def _weights(
@@ -119,7 +124,12 @@ def _weights(
 
 
 def _manifest(
-    graph: FrameGraph, tracker: TrackerSpec, graphs: Graphs, source: WeightsSource, files: Mapping[str, FileRecord]
+    graph: FrameGraph,
+    tracker: TrackerSpec,
+    precision: Precision,
+    graphs: Graphs,
+    source: WeightsSource,
+    files: Mapping[str, FileRecord],
 ) -> VppManifest:
     config, options = graph.detector.config, graph.options
     return VppManifest(
@@ -130,6 +140,7 @@ def _manifest(
             dataset=config.dataset,
             config=config.to_dict(),
         ),
+        precision=precision,
         frame_size=options.frame_size,
         patch_size=PATCH_SIZE,
         token_grid=options.token_grid,

@@ -16,6 +16,7 @@ from vpp_deploy.bundle.manifest import GraphSpec, Phase, Provenance, WeightsSour
 from vpp_deploy.bundle.weights import externalize
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.exporters.checks import check_graph
+from vpp_deploy.exporters.precision import Precision, reduce_precision
 from vpp_deploy.exporters.signature import GraphSignature
 from vpp_deploy.exporters.weights import unfold_weights
 
@@ -23,21 +24,25 @@ WEIGHTS_FILE = "weights.safetensors"
 Graphs = Mapping[Phase, tuple[onnx.ModelProto, GraphSignature]]
 
 
-def write_graphs(writer: BundleWriter, graphs: Graphs, state_dict: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Check traced graphs and write them with one weights file for all of them and for PyTorch.
+def write_graphs(
+    writer: BundleWriter, graphs: Graphs, state_dict: Mapping[str, npt.NDArray[Any]], precision: Precision
+) -> None:
+    """Give traced graphs their precision, check them and write them with one weights file for all and for PyTorch.
 
     Args:
         writer: the bundle in the making.
         graphs: each phase's traced graph, which is changed in place, and its signature.
         state_dict: the model's tensors by their names in the weights file.
+        precision: of matrix products and convolutions.
 
     Raises:
-        ExportError: a backend could not run a graph.
+        ExportError: a backend could not run a graph, or a weight is beyond the range of the precision.
     """
     traced = {str(phase): model for phase, (model, _) in graphs.items()}
     for phase, model in traced.items():
-        check_graph(model, graph_file(phase))
         unfold_weights(model, state_dict)
+        reduce_precision(model, precision, graph_file(phase))
+        check_graph(model, graph_file(phase))
     externalize(traced, writer.folder / WEIGHTS_FILE, state_dict=state_dict)
     for phase, model in traced.items():
         path = writer.folder / graph_file(phase)

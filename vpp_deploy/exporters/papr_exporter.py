@@ -19,6 +19,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import CheckpointError, ConfigError, UsageError
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
+from vpp_deploy.exporters.precision import Precision, check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.signature import GraphSignature, tensor_spec
 from vpp_deploy.exporters.trace import trace
@@ -44,6 +45,7 @@ def export_papr(
     random_weights: RandomWeights | None = None,
     labels: Sequence[str] | None = None,
     batch: int = 1,
+    precision: Precision = "float32",
     overwrite: bool = False,
     progress: Progress = lambda step: None,
 ) -> Bundle:
@@ -59,18 +61,21 @@ def export_papr(
         labels: names of the classes; None takes those that the library knows. With a checkpoint or random weights
             their number is the number of classes.
         batch: images or clips that the graph takes at once.
+        precision: of matrix products and convolutions, see `reduce_precision`; everything else is float32.
         overwrite: replace an existing bundle.
         progress: called with a line about each step.
 
     Raises:
-        UsageError: not exactly one of `checkpoint`, `pretrained` and `random_weights`; a batch below 1.
+        UsageError: not exactly one of `checkpoint`, `pretrained` and `random_weights`; a batch below 1; an unknown
+            precision.
         ConfigError: keep ratio, stages, merged tokens or number of labels that the model cannot have.
         CheckpointError: weights cannot be fetched or read, or do not fit.
-        ExportError: unknown model or proposal, a structure that cannot be pruned, an image size that does not fit, or a
-            graph that a backend could not run.
+        ExportError: unknown model or proposal, a structure that cannot be pruned, an image size that does not fit, a
+            weight beyond the range of the precision, or a graph that a backend could not run.
         OutputError: the bundle cannot be written.
     """
     _check_sources(config, checkpoint, proposal_checkpoint, pretrained, random_weights)
+    check_precision(precision)
     if batch < 1:
         raise UsageError(f"batch is {batch}; it must be at least 1")
     if labels is not None and not pretrained:
@@ -97,7 +102,8 @@ def export_papr(
         progress("tracing the model graph")
         graphs: Graphs = {"model": (trace(_Flat(graph), signed, config.model, "classifier.model"), signed)}
         progress("writing the bundle")
-        write_graphs(writer, graphs, {name: tensor.numpy() for name, tensor in model.state_dict().items()})
+        state_dict = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+        write_graphs(writer, graphs, state_dict, precision)
         cost = count_flops(model, tuple(example.movedim(-1, 1).shape[1:]))
         dataset, class_names = ("custom", tuple(labels)) if labels is not None else classes_of(entry, base)
 
@@ -111,6 +117,7 @@ def export_papr(
                     dataset=dataset,
                     config=config.to_dict(),
                 ),
+                precision=precision,
                 frame_size=config.size,
                 preprocessing=preprocessing,
                 batch=batch,

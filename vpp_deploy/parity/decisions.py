@@ -145,8 +145,8 @@ class Explainer:
     ) -> tuple[tuple[MaskTie, ...], Rerun] | None:
         """Attention mask decisions that, turned in the reference, bring its candidate outputs within tolerance.
 
-        Decisions of the queries that differ are tried in order of their distance from 0; one is kept if it brings the
-        reference closer to the engine.
+        Decisions are tried in order of their distance from 0, those of any query, because queries attend to each other;
+        one is kept if it brings the reference closer to the engine.
 
         Args:
             reference: the reference's outputs as they were.
@@ -159,8 +159,7 @@ class Explainer:
             The ties and the reference's frame with them; None if no such decisions were found.
         """
         moved = _differences(reference, engine, rows)
-        differing = {int(reference["query_indices"][rows[0][row]]) for row in np.flatnonzero(moved > tolerance)}
-        close = (MaskTie(*item) for item in self._rerun(matches, ()).close_masks if item[1] in differing)
+        close = (MaskTie(*item) for item in self._rerun(matches, ()).close_masks)
         ties: list[MaskTie] = []
         for tie in sorted(close, key=lambda item: abs(item.logit))[:MAX_RERUNS]:
             turned = self._rerun(matches, [*ties, tie])

@@ -54,23 +54,23 @@ TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
             track_agreement=1.0,
             mask_iou=0.99,
         ),
-        # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
+        # Measured on a CPU, and rounded up; not yet on a GPU. See docs/evaluation.md.
         "float16": Tolerances(
-            difference=0.1,
-            tie_margin=1e-2,
+            difference=0.25,
+            tie_margin=2e-3,
             match_margin=1e-3,
             mask_margin=0.1,
-            overlap=0.97,
+            overlap=0.9,
             track_agreement=0.9,
             mask_iou=0.95,
             ties_everywhere=True,
         ),
         "bfloat16": Tolerances(
-            difference=0.8,
-            tie_margin=8e-2,
+            difference=2.0,
+            tie_margin=2e-2,
             match_margin=8e-3,
             mask_margin=0.8,
-            overlap=0.9,
+            overlap=0.75,
             track_agreement=0.8,
             mask_iou=0.9,
             ties_everywhere=True,
@@ -101,15 +101,16 @@ class ClassifierTolerances:
 CLASSIFIER_TOLERANCES: Final[Mapping[str, ClassifierTolerances]] = MappingProxyType(
     {
         "float32": ClassifierTolerances(logits=1e-4, significance=1e-4, tie_margin=1e-5),
-        # Provisional, from the number of mantissa bits alone: no engine of these precisions has been measured yet.
-        "float16": ClassifierTolerances(logits=0.1, significance=1e-2, tie_margin=1e-2),
-        "bfloat16": ClassifierTolerances(logits=0.8, significance=8e-2, tie_margin=8e-2),
+        # Measured on a CPU, and rounded up; not yet on a GPU. See docs/evaluation.md. The proposal is a ConvNet, which
+        # bfloat16 leaves in float32.
+        "float16": ClassifierTolerances(logits=0.1, significance=2e-3, tie_margin=1e-3),
+        "bfloat16": ClassifierTolerances(logits=0.8, significance=1e-4, tie_margin=1e-5),
     }
 )
 
 
 def tolerances_for(precision: str) -> Tolerances:
-    """The tolerances of a precision. Those of `float16` and `bfloat16` are provisional.
+    """The tolerances of a precision. Those of `float16` and `bfloat16` are provisional: not yet measured on a GPU.
 
     Raises:
         UsageError: no tolerances for this precision.

@@ -41,7 +41,7 @@ class ClassifierGraph(nn.Module):
         Args:
             pixels: `[B, H, W, 3]` uint8 RGB images, or `[B, T, H, W, 3]` clips.
         """
-        channels_first = pixels.movedim(-1, 1).float()  # in this order, backends normalise whole planes at once
+        channels_first = pixels.float().movedim(-1, 1)  # TensorRT-RTX does not transpose uint8
         per_channel = (3,) + (1,) * (channels_first.ndim - 2)
         normalised = (channels_first - self.mean.view(per_channel)) / self.std.view(per_channel)
         output: PaprOutput = self.model(normalised)
