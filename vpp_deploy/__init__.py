@@ -13,7 +13,7 @@ from vpp_deploy._version import __version__
 if TYPE_CHECKING:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.classification import ClassificationSession
-    from vpp_deploy.engines import build_engine, load_engine
+    from vpp_deploy.engines import TensorRtOptions, build_engine, load_engine
     from vpp_deploy.errors import VppDeployError
     from vpp_deploy.evaluation import evaluate
     from vpp_deploy.exporters import RandomWeights, export
@@ -36,6 +36,7 @@ _HOMES = {
     "PaprConfig": "vpp_deploy.models.papr.config",
     "PaprTorchEngine": "vpp_deploy.models.papr.reference",
     "RandomWeights": "vpp_deploy.exporters",
+    "TensorRtOptions": "vpp_deploy.engines",
     "TorchEngine": "vpp_deploy.models.reference",
     "VideoFrame": "vpp_deploy.frames",
     "VideoSession": "vpp_deploy.session",
@@ -60,6 +61,7 @@ __all__ = [
     "PaprConfig",
     "PaprTorchEngine",
     "RandomWeights",
+    "TensorRtOptions",
     "TorchEngine",
     "VideoFrame",
     "VideoSession",
