@@ -11,7 +11,7 @@ import safetensors.numpy
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.exporters.graphs import write_graphs
-from vpp_deploy.exporters.precision import Precision
+from vpp_deploy.precision import Precision
 
 
 def reduced_bundle(bundle: Bundle, precision: Precision, out: Path) -> Bundle:

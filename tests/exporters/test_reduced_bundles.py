@@ -18,7 +18,8 @@ from vpp_deploy.cli import export_options
 from vpp_deploy.engines.build_contract import TensorRtOptions
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine
-from vpp_deploy.exporters.precision import PRODUCTS, Precision, decisive_products
+from vpp_deploy.exporters.precision import PRODUCTS, decisive_products
+from vpp_deploy.precision import Precision
 
 needs_rtx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("tensorrt_rtx", "polygraphy")),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vpp_deploy.errors import UsageError
+from vpp_deploy.precision import Precision
 
 SCHEMA_VERSION: Final = 2
 """2 added the family `papr`. Bundles of version 1 are read as they are."""
@@ -126,7 +127,7 @@ class Manifest(Strict):
 
     schema_version: Literal[1, 2] = SCHEMA_VERSION
     model: ModelSpec
-    precision: Literal["float32", "float16", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     frame_size: tuple[Positive, Positive]
     class_names: tuple[str, ...]
     graphs: dict[Phase, GraphSpec]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,12 @@ import onnxruntime
 from pydantic import ValidationError
 
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.cli.environment import cannot_run
+from vpp_deploy.cli.environment import examine
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.store import EngineRecord, read_record, rebuild_command
 from vpp_deploy.engines.tensorrt_engine import check_gpu, installed_version
 from vpp_deploy.errors import BundleError, VppDeployError
-from vpp_deploy.gpus import nvidia_gpus
+from vpp_deploy.gpus import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,15 @@ class StoredEngine:
 
 def stored_engines(bundle: Bundle) -> dict[str, StoredEngine]:
     """The engines of a bundle by backend."""
+    backends = [backend for backend in BACKENDS if bundle.engine_folder(backend).is_dir()]
+    if not backends:
+        return {}
+    here = examine()
     return {
-        backend: StoredEngine(_record(bundle, backend), _problem(bundle, backend), cannot_run(backend))
-        for backend in BACKENDS
-        if bundle.engine_folder(backend).is_dir()
+        backend: StoredEngine(
+            _record(bundle, backend), _problem(bundle, backend, here.gpus), here.backends[backend].cannot_run
+        )
+        for backend in backends
     }
 
 
@@ -73,12 +79,12 @@ def _record(bundle: Bundle, backend: str) -> EngineRecord | None:
         return None
 
 
-def _problem(bundle: Bundle, backend: str) -> str | None:
+def _problem(bundle: Bundle, backend: str, gpus: Sequence[Gpu]) -> str | None:
     try:
         match backend:
             case "tensorrt" | "tensorrt-rtx":
                 record = read_record(bundle, backend, installed_version(backend))
-                check_gpu(record, nvidia_gpus(), rebuild_command(bundle, backend))
+                check_gpu(record, gpus, rebuild_command(bundle, backend))
             case _:
                 read_record(bundle, backend, onnxruntime.__version__)
     except VppDeployError as error:

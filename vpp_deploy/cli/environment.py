@@ -137,11 +137,6 @@ def examine(installed: Installed | None = None) -> Environment:
     )
 
 
-def cannot_run(backend: str) -> str | None:
-    """Why no engine of a backend can be run on this machine; None if it can."""
-    return examine().backends[backend].cannot_run
-
-
 def installed_version(name: str) -> str | None:
     """The version of an installed distribution, or None."""
     try:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from vpp_deploy.cli.export_options import CommonOptions, PaprOptions, VppOptions, given, parse_precision
+from vpp_deploy.cli.export_options import CommonOptions, PaprOptions, VppOptions, given
 from vpp_deploy.cli.options import flag, parse_size
 from vpp_deploy.errors import UsageError
 from vpp_deploy.models.papr.names import IMAGE_PROPOSAL, PREFIX
 from vpp_deploy.models.shipped import SHIPPED_MODELS
+from vpp_deploy.precision import check_precision
 
 EXAMPLES = (
     "vpp-deploy export vpp-small --checkpoint epoch_6.pth -o small.bundle",
@@ -157,7 +158,9 @@ def command(
         raise UsageError("--seed is for --random-weights; leave it out with other weights")
     frame_size = None if size is None else parse_size(size)
     seeded = (seed or 0) if random_weights else None
-    common = CommonOptions(model, out, checkpoint, seeded, keep, frame_size, parse_precision(precision), overwrite)
+    common = CommonOptions(
+        model, out, checkpoint, seeded, keep, frame_size, check_precision(precision, "--precision"), overwrite
+    )
     for_vpp = VppOptions(dataset, max_tracks, max_detections, selection_noise)
     for_papr = PaprOptions(pretrained, proposal, proposal_checkpoint, merge, stages, labels, batch)
     if model.startswith(PREFIX):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
 
-from vpp_deploy.errors import UsageError
-
-Precision = Literal["float32", "float16", "bfloat16"]
-"""`vpp_deploy.exporters.precision.Precision`, named here too so that a wrong value fails before PyTorch is loaded."""
+from vpp_deploy.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -58,19 +54,6 @@ class PaprOptions:
     stages: str | None = None
     labels: Path | None = None
     batch: int | None = None
-
-
-def parse_precision(text: str) -> Precision:
-    """The value of `--precision`.
-
-    Raises:
-        UsageError: it is none.
-    """
-    known: tuple[Precision, ...] = get_args(Precision)
-    for precision in known:
-        if text == precision:
-            return precision
-    raise UsageError(f"--precision {text!r} is not one of {', '.join(known)}")
 
 
 def given(options: VppOptions | PaprOptions) -> list[str]:

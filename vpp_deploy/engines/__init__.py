@@ -10,12 +10,11 @@ from pathlib import Path
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engine import Engine
 from vpp_deploy.engines import onnxruntime_cuda, onnxruntime_engine
-from vpp_deploy.engines.build_contract import DEFAULTS, TensorRtOptions
+from vpp_deploy.engines.build_contract import DEFAULTS, Progress, TensorRtOptions
 from vpp_deploy.engines.cache import Part, look_up
 from vpp_deploy.engines.onnxruntime_cuda import OnnxRuntimeCudaEngine
 from vpp_deploy.engines.onnxruntime_engine import OnnxRuntimeEngine
 from vpp_deploy.engines.store import EngineRecord
-from vpp_deploy.engines.tensorrt_build import Progress
 from vpp_deploy.engines.tensorrt_engine import TensorRtBuild, TensorRtEngine
 from vpp_deploy.errors import UsageError
 

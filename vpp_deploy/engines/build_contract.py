@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -41,6 +42,9 @@ class TensorRtOptions:
 
 
 DEFAULTS: Final = TensorRtOptions()
+
+Progress = Callable[[str, float], None]
+"""Gets the builder's name of a step, and the share of it that is done, in [0, 1]."""
 
 FailureKind = Literal["dependency", "usage", "output", "plugin", "graph", "build"]
 

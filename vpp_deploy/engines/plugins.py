@@ -9,6 +9,7 @@ from typing import Final
 from vpp_deploy.engines import embedded_kernels
 from vpp_deploy.engines.build_contract import Flavour
 from vpp_deploy.engines.plugin_library import PluginLibrary, candidates, library_for_build
+from vpp_deploy.engines.store import version_numbers
 from vpp_deploy.errors import UsageError
 from vpp_deploy.ops import PluginForm
 
@@ -82,9 +83,4 @@ def choose(flavour: Flavour, version: str, wanted: str | None = None, library: P
 
 def has_embedded(flavour: str, version: str) -> bool:
     """Whether a builder can embed plugins in its engines."""
-    return flavour == "tensorrt" and _release(version) >= _FIRST_WITH_EMBEDDED
-
-
-def _release(version: str) -> tuple[int, ...]:
-    """Major and minor number."""
-    return tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
+    return flavour == "tensorrt" and version_numbers(version) >= _FIRST_WITH_EMBEDDED

@@ -17,7 +17,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
@@ -27,12 +26,11 @@ from typing import Any, Final, TextIO
 import onnx
 
 from vpp_deploy.engines import embedded_plugins
-from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, BuildRequest, FailureKind, Flavour
+from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, BuildRequest, FailureKind, Flavour, Progress
 from vpp_deploy.engines.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import PluginError
 from vpp_deploy.ops import DOMAIN
 
-Progress = Callable[[str, float], None]
 _REPORT_SECONDS: Final = 0.1
 _MODULES: Final[dict[Flavour, str]] = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 

@@ -142,10 +142,13 @@ def _runs_on(record: EngineRecord, version: str) -> bool:
     """A version compatible engine runs on what built it and on later versions of the same major version."""
     if VERSION_COMPATIBLE not in record.options:
         return record.backend_version == version
-    built, here = (
-        [int(part) for part in text.split(".") if part.isdecimal()] for text in (record.backend_version, version)
-    )
+    built, here = version_numbers(record.backend_version), version_numbers(version)
     return built[:1] == here[:1] and built <= here
+
+
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version such as `11.4.0.106`, to compare."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def damaged_files(folder: Path, record: EngineRecord) -> Iterator[str]:

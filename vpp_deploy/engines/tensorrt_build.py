@@ -13,13 +13,20 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from vpp_deploy.engines.build_contract import DEFAULTS, BuildReport, BuildRequest, FailureKind, Flavour, TensorRtOptions
+from vpp_deploy.engines.build_contract import (
+    DEFAULTS,
+    BuildReport,
+    BuildRequest,
+    FailureKind,
+    Flavour,
+    Progress,
+    TensorRtOptions,
+)
 from vpp_deploy.engines.plugins import NO_PLUGINS, Plugins
 from vpp_deploy.engines.tensorrt_log import explain, last_words, names_missing_gpu
 from vpp_deploy.errors import (
@@ -31,9 +38,6 @@ from vpp_deploy.errors import (
     UsageError,
     VppDeployError,
 )
-
-Progress = Callable[[str, float], None]
-"""Gets the builder's name of a step, and the share of it that is done, in [0, 1]."""
 
 _WORKER: Final = "vpp_deploy.engines.polygraphy_build"
 _PRODUCTS: Final[dict[Flavour, str]] = {"tensorrt": "TensorRT", "tensorrt-rtx": "TensorRT-RTX"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from threading import Lock
@@ -13,7 +13,7 @@ from typing import Any
 
 from vpp_deploy.bundle.manifest import Manifest, Phase
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour, TensorRtOptions
+from vpp_deploy.engines.build_contract import EXTRAS, BuildReport, Flavour, Progress, TensorRtOptions
 from vpp_deploy.engines.cache import option_texts
 from vpp_deploy.engines.cuda_device import CudaDevice
 from vpp_deploy.engines.device_stream import DeviceStream
@@ -28,7 +28,7 @@ from vpp_deploy.engines.store import (
     rebuild_command,
     source_hashes,
 )
-from vpp_deploy.engines.tensorrt_build import Progress, build_tensorrt_engine, check_options
+from vpp_deploy.engines.tensorrt_build import build_tensorrt_engine, check_options
 from vpp_deploy.engines.tensorrt_runtime import TensorRtRuntime
 from vpp_deploy.errors import DependencyError, IncompatibleEngineError
 from vpp_deploy.frames import Size
@@ -74,7 +74,7 @@ class TensorRtBuild:
         self._version = installed_version(flavour)
         self._plugins = choose(flavour, self._version, options.plugins, options.plugin_library)
 
-    @property
+    @cached_property
     def wanted(self) -> EngineRecord:
         """The engine's record, as far as it is known before it is built."""
         options, gpus = self._options, nvidia_gpus()

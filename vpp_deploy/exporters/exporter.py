@@ -16,7 +16,6 @@ from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.frame_phases import PhaseGraph, selection_points, signature
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
-from vpp_deploy.exporters.precision import Precision, check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.signature import GraphSignature
 from vpp_deploy.exporters.trace import trace
@@ -27,6 +26,7 @@ from vpp_deploy.models.frame_graph import FrameGraph, GraphOptions
 from vpp_deploy.models.papr.names import PREFIX
 from vpp_deploy.models.random_weights import randomise_
 from vpp_deploy.models.shipped import SHIPPED_MODELS, shipped_weights
+from vpp_deploy.precision import Precision, check_precision
 
 Progress = Callable[[str], None]
 

@@ -16,9 +16,10 @@ from vpp_deploy.bundle.manifest import GraphSpec, Phase, Provenance, WeightsSour
 from vpp_deploy.bundle.weights import externalize
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.exporters.checks import check_graph
-from vpp_deploy.exporters.precision import Precision, reduce_precision
+from vpp_deploy.exporters.precision import reduce_precision
 from vpp_deploy.exporters.signature import GraphSignature
 from vpp_deploy.exporters.weights import unfold_weights
+from vpp_deploy.precision import Precision
 
 WEIGHTS_FILE = "weights.safetensors"
 Graphs = Mapping[Phase, tuple[onnx.ModelProto, GraphSignature]]

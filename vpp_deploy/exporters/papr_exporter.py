@@ -19,7 +19,6 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.errors import CheckpointError, ConfigError, UsageError
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
-from vpp_deploy.exporters.precision import Precision, check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.signature import GraphSignature, tensor_spec
 from vpp_deploy.exporters.trace import trace
@@ -31,6 +30,7 @@ from vpp_deploy.models.papr.inputs import class_count, classes_of, clip_of, fram
 from vpp_deploy.models.papr.merging import MergingBlocks
 from vpp_deploy.models.papr.names import IMAGE_PROPOSALS, PREFIX, CatalogueEntry
 from vpp_deploy.models.papr.output import PaprOutput
+from vpp_deploy.precision import Precision, check_precision
 
 Progress = Callable[[str], None]
 

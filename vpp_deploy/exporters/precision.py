@@ -8,16 +8,15 @@ decision is taken on directly.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, Literal, get_args
+from typing import Final
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 
 from vpp_deploy import ops
-from vpp_deploy.errors import ExportError, UsageError
-
-Precision = Literal["float32", "float16", "bfloat16"]
+from vpp_deploy.errors import ExportError
+from vpp_deploy.precision import Precision
 
 PRODUCTS: Final = {
     "float16": frozenset(["MatMul", "Gemm", "Conv", "ConvTranspose"]),
@@ -36,16 +35,6 @@ _MOVING_VPP_OPS: Final = frozenset(["SelectTokens", "GatherTokens", "ScatterToke
 """`vpp` ops without a product inside."""
 _TYPES: Final = {"float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16}
 _FLOAT16_MAX: Final = float(np.finfo(np.float16).max)
-
-
-def check_precision(precision: str) -> None:
-    """Refuse what is not a `Precision`.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if precision not in (known := get_args(Precision)):
-        raise UsageError(f"unknown precision {precision!r}; use one of {', '.join(known)}")
 
 
 def reduce_precision(model: onnx.ModelProto, precision: Precision, label: str) -> None:
