@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cpp.runtime import Runtime
+from tests.tracking.golden import Sequence, detections_of, tracker_sequences
 from vpp_deploy.bundle.vpp_manifest import TrackerSpec
 from vpp_deploy.results import Instances
 from vpp_deploy.tracking.detections import Detections, decode_detections
@@ -159,40 +160,22 @@ def test_an_empty_slot_is_refused(runtime: Runtime) -> None:
 
 @pytest.mark.golden
 def test_the_golden_sequences(runtime: Runtime, vpp_golden: Path) -> None:
-    config = json.loads((vpp_golden / "config.json").read_text())["tracker"]
-    files = sorted(vpp_golden.glob("tracker_seq*.npz"))
-    assert files
-    for file in files:
-        run = config[file.stem.removeprefix("tracker_seq")]
-        with np.load(file) as arrays:
-            follow_the_original(runtime, dict(arrays), run["frame_ids"], run["num_fixed_queries"])
+    for sequence in tracker_sequences(vpp_golden):
+        follow_the_original(runtime, sequence)
 
 
-def follow_the_original(
-    runtime: Runtime, arrays: dict[str, np.ndarray], frame_ids: list[int], num_queries: int
-) -> None:
-    recorder = Recorder(num_queries, arrays["t0_in_queries"].shape[1])
-    frames = []
-    for t, frame_index in enumerate(frame_ids):
-        frame = {name.removeprefix(f"t{t}_"): array for name, array in arrays.items() if name.startswith(f"t{t}_")}
-        frames.append(frame)
+def follow_the_original(runtime: Runtime, sequence: Sequence) -> None:
+    recorder = Recorder(sequence.num_queries, sequence.query_width)
+    for frame_index, frame in sequence.frames:
         if frame_index == 0:
             recorder.reset()
         recorder.feed()
-        detections = Detections(
-            query_indices=frame["in_query_ids"],
-            rows=frame["in_query_ids"],
-            labels=frame["in_labels"],
-            scores=frame["in_scores"],
-            boxes=frame["in_boxes_xyxy"],
-            masks=frame["in_masks"],
-        )
-        recorder.update(frame_index, detections, frame["in_queries"])
+        recorder.update(frame_index, detections_of(frame), frame["in_queries"])
     check(runtime, [recorder])
 
     (outcomes,) = runtime.run("tracker", [recorder.case])
     updates = [outcome for outcome in outcomes if "instances" in outcome]
-    for frame, ours in zip(frames, updates, strict=True):
+    for (_, frame), ours in zip(sequence.frames, updates, strict=True):
         assert ours["confident"] == frame["filtered_index"].tolist()
         assert ours["instances"]["identities"] == frame["out_ids"].tolist()
         np.testing.assert_array_equal(ours["instances"]["scores"], frame["in_scores"][frame["out_index"]])

@@ -15,8 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from tests.exporters.test_checks import model
 from vpp_deploy.errors import ExportError, UsageError
 from vpp_deploy.exporters.checks import check_graph
-from vpp_deploy.exporters.precision import check_precision, decisive_products, reduce_precision
-from vpp_deploy.precision import Precision
+from vpp_deploy.exporters.precision import decisive_products, reduce_precision
+from vpp_deploy.precision import Precision, check_precision
 
 FLOAT16_ROUNDING = 2.0**-11
 """Largest relative error of rounding to float16."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 import vpp_deploy
 from tests.parity.perturbed import Arrays, PerturbedEngine, ScoredReference, swap_kept
+from tests.parity.terminal import on_a_terminal
 from tests.video.clips import cut, write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo.scenes import render_clip
@@ -54,9 +53,7 @@ def report(
 
 
 def shown(report: ParityReport, width: int = 80) -> str:
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(render(report))
-    return console.export_text()
+    return on_a_terminal(render(report), width)
 
 
 def test_an_engine_that_computes_what_pytorch_computes_passes(report: ParityReport) -> None:

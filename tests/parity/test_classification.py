@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 import vpp_deploy
 from tests.parity.classifiers import (
@@ -24,6 +22,7 @@ from tests.parity.classifiers import (
     swap_first_two,
 )
 from tests.parity.perturbed import Arrays, PerturbedEngine
+from tests.parity.terminal import on_a_terminal
 from vpp_deploy.bundle import Bundle, PaprManifest
 from vpp_deploy.bundle.manifest import GraphSpec
 from vpp_deploy.bundle.papr_manifest import ClipSpec
@@ -96,9 +95,7 @@ def report(
 
 
 def shown(report: ClassificationParity, width: int = 80) -> str:
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(render_classification(report))
-    return console.export_text()
+    return on_a_terminal(render_classification(report), width)
 
 
 def failure(report: ClassificationParity) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from rich.console import Console
 
 import vpp_deploy
 from tests.evaluation.datasets import write_found_dataset
 from tests.parity.perturbed import Arrays, PerturbedEngine
+from tests.parity.terminal import on_a_terminal
 from tests.video.clips import write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engine import Engine
@@ -52,9 +51,7 @@ def report(micro_bundle: Bundle, engine: Engine, tmp_path_factory: pytest.TempPa
 
 
 def shown(report: ParityReport) -> str:
-    console = Console(width=80, record=True, file=io.StringIO())
-    console.print(render(report))
-    return console.export_text()
+    return on_a_terminal(render(report))
 
 
 def scores(ap_track: float | None, map_segm: float | None = 50.0) -> Scores:
