@@ -19,12 +19,17 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vpp_deploy.gpus import nvidia_gpus
+from vpp_deploy.engines import BACKENDS, Surroundings
+from vpp_deploy.engines.backend import installed_version
+from vpp_deploy.engines.tensorrt import TENSORRT_RTX
+from vpp_deploy.machine import nvidia_gpus
+from vpp_deploy.options import options_of
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build" / "gpu"
@@ -114,38 +119,41 @@ def kernels(capability: str) -> list[Step]:
     return [*steps, run("kernel benchmark", sys.executable, program, library, "-o", figures, figures=figures)]
 
 
+def variants(capability: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Backends that run on a GPU, each with every form of plugins and every target that it can be built for."""
+    here = Surroundings(installed_version, nvidia_gpus())
+    for backend in BACKENDS.values():
+        options = {option.name: option.flag for option in options_of(backend.build_options)}
+        forms, targets = [()], [()]
+        if "plugins" in options:
+            forms = [(options["plugins"], form) for form in ("none", *backend.examine(here).plugins)]
+        if "compute_capabilities" in options and backend.builds_on == "cpu":
+            targets = [(options["compute_capabilities"], target) for target in dict.fromkeys(["8.0", capability])]
+        if backend.runs_on == "gpu":
+            yield from ((backend.name, (*form, *target)) for form in forms for target in targets)
+
+
 def engines(capability: str) -> list[Step]:
     """Build the demo's engines of every backend and compare them with PyTorch."""
     cli = (sys.executable, "-m", "vpp_deploy")
     steps = [run("demo", *cli, "demo", "-o", DEMO)]
     if not steps[0].passed:
         return steps
-    library = WORK / "libvpp_plugins.so"
-    forms = ["none", *(["library"] if library.is_file() else [])]
-    variants = [("onnxruntime-cuda", ())]
-    variants += [("tensorrt", ("--plugins", form)) for form in ("embedded", *forms)]
-    targets = dict.fromkeys(["8.0", capability])
-    variants += [
-        ("tensorrt-rtx", ("--plugins", form, "--compute-capability", target)) for form in forms for target in targets
-    ]
+    bundle, clip = DEMO / "demo.bundle", DEMO / "clip.mp4"
     os.environ["VPP_DEPLOY_PLUGIN_PATH"] = str(WORK)
-    for backend, options in variants:
+    for backend, options in variants(capability):
         name = " ".join([backend, *options])
-        build = run(
-            f"build {name}", *cli, "build-engine", DEMO / "demo.bundle", "--engine", backend, "--force", *options
-        )
+        build = run(f"build {name}", *cli, "build-engine", bundle, "--engine", backend, "--force", *options)
         steps.append(build)
-        if build.passed and backend == "tensorrt-rtx" and "none" in options:
-            plan = DEMO / "demo.bundle" / "engines" / backend / "step.engine"
+        if build.passed and backend == TENSORRT_RTX.name and "none" in options:
+            plan = bundle / "engines" / backend / "step.engine"
             steps.append(run(f"TensorRT-RTX loads {name}", sys.executable, "-c", RTX_LOADS, plan))
         if build.passed:
             report = WORK / "parity.json"
             report.unlink(missing_ok=True)
-            parity = ("parity", DEMO / "demo.bundle", "--engine", backend, "--video", DEMO / "clip.mp4")
+            parity = ("parity", bundle, "--engine", backend, "--input", clip)
             steps.append(run(f"parity {name}", *cli, *parity, "--frames", str(FRAMES), "--json", report))
-            steps.append(
-                run(f"infer {name}", *cli, "infer", DEMO / "demo.bundle", DEMO / "clip.mp4", "--engine", backend)
-            )
+            steps.append(run(f"infer {name}", *cli, "infer", bundle, clip, "--engine", backend))
     return steps
 
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import torch
 
-from vpp_deploy.models.papr.catalogue import base_model, fitting_proposal, lookup
-from vpp_deploy.models.papr.flops import FlopReport, count_flops
-from vpp_deploy.models.papr.inputs import clip_of, frame_size_of
-from vpp_deploy.models.papr.model import PaprModel
-from vpp_deploy.models.papr.names import CLIP_PROPOSALS, PROPOSALS
-from vpp_deploy.models.papr.proposals import proposal
+from vpp_deploy.families.papr.catalogue import base_model, fitting_proposal, lookup
+from vpp_deploy.families.papr.flops import FlopReport, count_flops
+from vpp_deploy.families.papr.inputs import clip_of, frame_size_of
+from vpp_deploy.families.papr.model import PaprModel
+from vpp_deploy.families.papr.names import CLIP_PROPOSALS, PROPOSALS
+from vpp_deploy.families.papr.proposals import proposal
 
 _MERGED = 16
 """Tokens merged per block: the number that reproduces the GFLOPs that the paper reports with ToMe."""

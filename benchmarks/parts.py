@@ -13,9 +13,9 @@ from typing import Any
 from unittest import mock
 
 import onnx
-
 from vpp_deploy.models import backbone, selection
-from vpp_deploy.models.frame_graph import FrameGraph
+
+from vpp_deploy.families.vpp.frame_graph import FrameGraph
 
 PARTS = ("adapter", "ViT blocks", "selection + association", "head", "input")
 """In the order of the tables. `input`: cast, normalisation, padding mask."""

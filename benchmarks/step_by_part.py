@@ -26,8 +26,9 @@ from rich.table import Table
 import vpp_deploy
 from benchmarks.parts import PARTS, onnxruntime_parts, torch_parts
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.engines.onnxruntime_engine import OnnxRuntimeEngine
-from vpp_deploy.session import VideoSession
+from vpp_deploy.engines.onnxruntime.engine import OnnxRuntimeEngine
+from vpp_deploy.families.vpp.reference import TorchEngine
+from vpp_deploy.tasks.segmentation.session import VideoSession
 
 WARM_UP = 2
 """The init step, and the first step that uses a state."""
@@ -51,7 +52,7 @@ def measure(bundles: dict[str, vpp_deploy.Bundle], frames: list[np.ndarray]) -> 
     sessions = {}
     for keep, bundle in bundles.items():
         sessions["onnxruntime", keep] = VideoSession(vpp_deploy.load_engine(bundle))
-        sessions["torch", keep] = VideoSession(vpp_deploy.TorchEngine(bundle))
+        sessions["torch", keep] = VideoSession(TorchEngine(bundle))
     times: dict[tuple[str, str], list[tuple[float, float]]] = {key: [] for key in sessions}
     for number, frame in enumerate(frames):
         for key, session in sessions.items():
@@ -87,7 +88,7 @@ def onnxruntime_shares(bundle: vpp_deploy.Bundle, frames: list[np.ndarray]) -> C
 
 def torch_shares(bundle: vpp_deploy.Bundle, frames: list[np.ndarray]) -> Counter[str]:
     """Seconds by part of a timed run."""
-    engine = vpp_deploy.TorchEngine(bundle)
+    engine = TorchEngine(bundle)
     session = VideoSession(engine)
     for frame in frames[:WARM_UP]:
         session(frame)

@@ -2,24 +2,50 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import vpp_deploy
+from tests import golden_data
 
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say so where golden tests had only the subset of the repository."""
+    line = golden_data.summary()
+    if line and any("golden" in report.keywords for report in terminalreporter.getreports("passed")):
+        terminalreporter.write_line(line)
+
+
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """The tests' models are so small that threads cost more than they give."""
+    import torch  # where it is needed: it takes seconds
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    with torch_on_one_thread():
+        yield
+
+
 @pytest.fixture(scope="session")
 def vpp_golden() -> Path:
-    """The folder of reference data of the original VPP model."""
-    folder = Path(os.environ.get("VPP_GOLDEN_DIR", SHARED / "golden" / "vpp"))
-    if not (folder / "config.json").is_file():
-        pytest.skip(f"no golden data: {folder} has no config.json (set VPP_GOLDEN_DIR)")
-    return folder
+    """The folder of reference data of the original VPP model. It may lack any file: `tests.golden_data` skips then."""
+    golden_data.there(golden_data.VPP.folder / "config.json")
+    return golden_data.VPP.folder
 
 
 @pytest.fixture(scope="session")
@@ -42,11 +68,8 @@ def papr_bundle(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
 
     Its grid is 4x6 patches; 12 of them stay.
     """
-    from vpp_deploy.exporters.papr_exporter import export_papr
-    from vpp_deploy.models.papr.config import PaprConfig
-
-    bundle = export_papr(
-        PaprConfig("papr:vit_tiny_patch16_224", 0.5, size=(64, 96)),
+    bundle = vpp_deploy.export(
+        vpp_deploy.PaprConfig("papr:vit_tiny_patch16_224", 0.5, size=(64, 96)),
         out=tmp_path_factory.mktemp("papr") / "tiny.bundle",
         random_weights=vpp_deploy.RandomWeights(0),
         batch=2,

@@ -6,80 +6,123 @@ Names are imported when they are first used, so that a machine without PyTorch c
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vpp_deploy._version import __version__
 
 if TYPE_CHECKING:
     from vpp_deploy.bundle import Bundle
-    from vpp_deploy.classification import ClassificationSession
-    from vpp_deploy.engines import TensorRtOptions, build_engine, load_engine
+    from vpp_deploy.engines import BACKENDS, TensorRtBuildOptions, build_engine, load_engine
     from vpp_deploy.errors import VppDeployError
-    from vpp_deploy.evaluation import evaluate
-    from vpp_deploy.exporters import RandomWeights, export
-    from vpp_deploy.exporters.papr_exporter import export_papr
-    from vpp_deploy.frames import VideoFrame
-    from vpp_deploy.models.papr.config import PaprConfig
-    from vpp_deploy.models.papr.reference import PaprTorchEngine
-    from vpp_deploy.models.reference import TorchEngine
-    from vpp_deploy.parity import check_classification, check_parity
-    from vpp_deploy.results import ClassificationResult, FrameResult, Instances
-    from vpp_deploy.session import VideoSession
-    from vpp_deploy.video import read_pictures, read_video
+    from vpp_deploy.exporters import RandomWeights
+    from vpp_deploy.exporters.request import ExportRequest
+    from vpp_deploy.families import FAMILIES, Family, export, open_reference
+    from vpp_deploy.families.papr.config import PaprConfig
+    from vpp_deploy.frames import Frame
+    from vpp_deploy.media import read_video
+    from vpp_deploy.tasks import TASKS, check_parity, open_session
+    from vpp_deploy.tasks.classification.reader import read_pictures
+    from vpp_deploy.tasks.classification.results import ClassificationResult
+    from vpp_deploy.tasks.classification.session import ClassificationSession
+    from vpp_deploy.tasks.segmentation.evaluation import evaluate
+    from vpp_deploy.tasks.segmentation.results import FrameResult, Instances
+    from vpp_deploy.tasks.segmentation.session import VideoSession
+    from vpp_deploy.tasks.tensors.session import TensorSession
 
 _HOMES = {
+    "BACKENDS": "vpp_deploy.engines",
     "Bundle": "vpp_deploy.bundle",
-    "ClassificationResult": "vpp_deploy.results",
-    "ClassificationSession": "vpp_deploy.classification",
-    "FrameResult": "vpp_deploy.results",
-    "Instances": "vpp_deploy.results",
-    "PaprConfig": "vpp_deploy.models.papr.config",
-    "PaprTorchEngine": "vpp_deploy.models.papr.reference",
+    "ClassificationResult": "vpp_deploy.tasks.classification.results",
+    "ClassificationSession": "vpp_deploy.tasks.classification.session",
+    "ExportRequest": "vpp_deploy.exporters.request",
+    "FAMILIES": "vpp_deploy.families",
+    "Family": "vpp_deploy.families",
+    "Frame": "vpp_deploy.frames",
+    "FrameResult": "vpp_deploy.tasks.segmentation.results",
+    "Instances": "vpp_deploy.tasks.segmentation.results",
+    "PaprConfig": "vpp_deploy.families.papr.config",
     "RandomWeights": "vpp_deploy.exporters",
-    "TensorRtOptions": "vpp_deploy.engines",
-    "TorchEngine": "vpp_deploy.models.reference",
-    "VideoFrame": "vpp_deploy.frames",
-    "VideoSession": "vpp_deploy.session",
+    "TASKS": "vpp_deploy.tasks",
+    "TensorRtBuildOptions": "vpp_deploy.engines",
+    "TensorSession": "vpp_deploy.tasks.tensors.session",
+    "VideoSession": "vpp_deploy.tasks.segmentation.session",
     "VppDeployError": "vpp_deploy.errors",
     "build_engine": "vpp_deploy.engines",
-    "check_classification": "vpp_deploy.parity",
-    "check_parity": "vpp_deploy.parity",
-    "evaluate": "vpp_deploy.evaluation",
-    "export": "vpp_deploy.exporters",
-    "export_papr": "vpp_deploy.exporters.papr_exporter",
+    "check_parity": "vpp_deploy.tasks",
+    "evaluate": "vpp_deploy.tasks.segmentation.evaluation",
+    "export": "vpp_deploy.families",
     "load_engine": "vpp_deploy.engines",
-    "read_pictures": "vpp_deploy.video",
-    "read_video": "vpp_deploy.video",
+    "open_reference": "vpp_deploy.families",
+    "open_session": "vpp_deploy.tasks",
+    "read_pictures": "vpp_deploy.tasks.classification.reader",
+    "read_video": "vpp_deploy.media",
+}
+
+
+class _Deprecated(NamedTuple):
+    """A name of an earlier version: where what it means is now, what to write instead, and when it ends."""
+
+    home: str
+    name: str
+    instead: str
+    removed_in: str
+
+
+_DEPRECATED = {
+    "PaprTorchEngine": _Deprecated(
+        "vpp_deploy.families.papr.reference", "PaprTorchEngine", "open_reference(bundle)", "0.3.0"
+    ),
+    "TensorRtOptions": _Deprecated("vpp_deploy.engines", "TensorRtBuildOptions", "TensorRtBuildOptions", "0.3.0"),
+    "TorchEngine": _Deprecated("vpp_deploy.families.vpp.reference", "TorchEngine", "open_reference(bundle)", "0.3.0"),
+    "VideoFrame": _Deprecated("vpp_deploy.frames", "Frame", "Frame", "0.3.0"),
+    "check_classification": _Deprecated(
+        "vpp_deploy.tasks.classification.parity.check", "check_classification", "check_parity", "0.3.0"
+    ),
+    "export_papr": _Deprecated("vpp_deploy.families.papr.export", "export_papr", "export", "0.3.0"),
 }
 
 __all__ = [
+    "BACKENDS",
+    "FAMILIES",
+    "TASKS",
     "Bundle",
     "ClassificationResult",
     "ClassificationSession",
+    "ExportRequest",
+    "Family",
+    "Frame",
     "FrameResult",
     "Instances",
     "PaprConfig",
-    "PaprTorchEngine",
     "RandomWeights",
-    "TensorRtOptions",
-    "TorchEngine",
-    "VideoFrame",
+    "TensorRtBuildOptions",
+    "TensorSession",
     "VideoSession",
     "VppDeployError",
     "__version__",
     "build_engine",
-    "check_classification",
     "check_parity",
     "evaluate",
     "export",
-    "export_papr",
     "load_engine",
+    "open_reference",
+    "open_session",
     "read_pictures",
     "read_video",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _DEPRECATED:
+        old = _DEPRECATED[name]
+        warnings.warn(
+            f"vpp_deploy.{name} is deprecated and will be removed in {old.removed_in}; "
+            f"use vpp_deploy.{old.instead} instead",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return getattr(importlib.import_module(old.home), old.name)
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

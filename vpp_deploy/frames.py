@@ -13,7 +13,7 @@ Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class VideoFrame:
+class Frame:
     """One decoded frame, resized into the model's fixed input size.
 
     Attributes:

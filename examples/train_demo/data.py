@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.models.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE
+from vpp_deploy.families.vpp.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE
 
 MASK_STRIDE = 4
 BACKGROUND, MIXED = -1, -2

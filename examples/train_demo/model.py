@@ -21,9 +21,9 @@ from examples.train_demo.losses import (
     selection_loss,
 )
 from examples.train_demo.selective import SoftSelection, SoftSelectiveViTAdapter
-from vpp_deploy.models.config import DetectorConfig, model_config
-from vpp_deploy.models.detector import VppDetector
-from vpp_deploy.models.layers import MultiScaleDeformableAttention
+from vpp_deploy.families.vpp.config import DetectorConfig, model_config
+from vpp_deploy.families.vpp.detector import VppDetector
+from vpp_deploy.families.vpp.layers import MultiScaleDeformableAttention
 
 KEEP_TRACK = 0.8
 """Probability that a matched query becomes a track query of the next frame (VPP, training)."""

@@ -13,9 +13,9 @@ from PIL import Image
 
 import vpp_deploy as vd
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.frames import VideoFrame
-from vpp_deploy.video import overlay
-from vpp_deploy.video.letterbox import letterbox
+from vpp_deploy.frames import Frame
+from vpp_deploy.media.letterbox import letterbox
+from vpp_deploy.tasks.segmentation import overlay
 
 app = typer.Typer(add_completion=False)
 GAP = 6
@@ -40,7 +40,7 @@ def strip(
     with vd.VideoSession(engine) as session:
         for number, picture in enumerate(render_clip("val", seed, index, frames=CLIP_FRAMES, size=CLIP_SIZE).frames):
             image, content = letterbox(picture, engine.frame_size)
-            frame = VideoFrame(image, content, picture, number)
+            frame = Frame(image, content, picture, number)
             result = session(frame)
             if number in shown:
                 kept, masks = Image.fromarray(picture), Image.fromarray(picture)

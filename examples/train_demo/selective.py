@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vpp_deploy.models.adapter import Interaction
-from vpp_deploy.models.backbone import Block, SelectiveViTAdapter
-from vpp_deploy.models.config import PATCH_SIZE, STAGE_BLOCKS
-from vpp_deploy.models.mask2former import BLOCKED
-from vpp_deploy.models.selection import SELECTION_NOISE_SCALE, MappingSelectiveModule
+from vpp_deploy.families.vpp.adapter import Interaction
+from vpp_deploy.families.vpp.backbone import Block, SelectiveViTAdapter
+from vpp_deploy.families.vpp.config import PATCH_SIZE, STAGE_BLOCKS
+from vpp_deploy.families.vpp.mask2former import BLOCKED
+from vpp_deploy.families.vpp.selection import SELECTION_NOISE_SCALE, MappingSelectiveModule
 from vpp_deploy.ops.associate_tokens import token_similarity
 
 

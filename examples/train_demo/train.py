@@ -20,7 +20,7 @@ from examples.train_demo.log import TrainingLog
 from examples.train_demo.model import TrainedDetector
 from examples.train_demo.recipe import RECIPES, Recipe, Stage
 from examples.train_demo.weights import save_weights
-from vpp_deploy.processors import available_processors
+from vpp_deploy.machine import available_processors
 
 SAVE_SECONDS = 180
 LOG_STEPS = 20

@@ -7,8 +7,8 @@ from pathlib import Path
 import safetensors.torch
 import torch
 
-from vpp_deploy.models.checkpoint import official_state_dict
-from vpp_deploy.models.detector import VppDetector
+from vpp_deploy.families.vpp.checkpoint import official_state_dict
+from vpp_deploy.families.vpp.detector import VppDetector
 
 
 def save_weights(detector: VppDetector, path: Path) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
-from vpp_deploy.bundle import Bundle, BundleWriter, FileRecord, Phase, VppManifest, externalize
-from vpp_deploy.bundle.manifest import GraphSpec, ModelSpec, Provenance, StateSpec, TensorSpec, WeightsSource
-from vpp_deploy.bundle.vpp_manifest import DetectionSpec, Preprocessing, SelectionPoint, TrackerSpec
+from tests.bundle.graphs import graph_of, provenance, value
+from vpp_deploy.bundle import Bundle, BundleWriter, FileRecord, GraphRole, SegmentationManifest, externalize
+from vpp_deploy.bundle.manifest import GraphSpec, ModelSpec, StateSpec, TensorSpec, WeightsProvenance
+from vpp_deploy.bundle.segmentation_manifest import DetectionSpec, Preprocessing, PruningPoint, TrackerSpec
 
 PATCH = 16
 ROWS, COLUMNS = 2, 3
@@ -26,8 +27,6 @@ STATE = (
     StateSpec(name="reference", dtype="float32", shape=(KEPT, WIDTH), input="reference_in", output="reference_out"),
 )
 
-_ONNX_TYPES = {"uint8": TensorProto.UINT8, "int32": TensorProto.INT32, "float32": TensorProto.FLOAT}
-
 
 def state_dict(seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     """Weights as PyTorch would name them, with a counter that no graph uses."""
@@ -39,15 +38,22 @@ def state_dict(seed: int = 0) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def models(seed: int = 0) -> dict[Phase, onnx.ModelProto]:
+def models(seed: int = 0) -> dict[GraphRole, onnx.ModelProto]:
     """The init and the step graph with their weights inside. The step mixes the kept tokens of the last frame in."""
     return {"init": _model("init", seed), "step": _model("step", seed)}
 
 
-def manifest(files: Mapping[str, FileRecord], **changes: Any) -> VppManifest:
+def manifest(files: Mapping[str, FileRecord], **changes: Any) -> SegmentationManifest:
     """A manifest for `models`, with top-level fields replaced by `changes`."""
     fields: dict[str, Any] = {
-        "model": ModelSpec(name="tiny", family="vpp", keep_schedule="custom", dataset="none", config={"width": WIDTH}),
+        "model": ModelSpec(
+            name="tiny",
+            family="vpp",
+            task="segmentation",
+            keep_schedule="custom",
+            dataset="none",
+            config={"width": WIDTH},
+        ),
         "frame_size": (HEIGHT, BREADTH),
         "patch_size": PATCH,
         "token_grid": (ROWS, COLUMNS),
@@ -55,8 +61,8 @@ def manifest(files: Mapping[str, FileRecord], **changes: Any) -> VppManifest:
         "detection": DetectionSpec(num_queries=TOKENS, query_width=WIDTH, max_tracks=TRACKS, max_detections=TOKENS),
         "tracker": TrackerSpec(),
         "class_names": tuple(f"class {label}" for label in range(CLASSES)),
-        "selection_points": (
-            SelectionPoint(
+        "pruning_points": (
+            PruningPoint(
                 name="selection_1", block=1, output="kept", keep_ratio=0.5, kept=KEPT, phases=("init", "step")
             ),
         ),
@@ -66,17 +72,10 @@ def manifest(files: Mapping[str, FileRecord], **changes: Any) -> VppManifest:
         },
         "state": STATE,
         "weights_file": "weights.safetensors",
-        "provenance": Provenance(
-            created="2026-01-01T00:00:00Z",
-            vpp_deploy="0.1.0",
-            torch="none",
-            onnx=onnx.__version__,
-            opset=20,
-            weights=WeightsSource(kind="random", name="random", seed=0),
-        ),
+        "provenance": provenance(WeightsProvenance(kind="random", name="random", seed=0)),
         "files": dict(files),
     }
-    return VppManifest(**(fields | changes))
+    return SegmentationManifest(**(fields | changes))
 
 
 def fill(folder: Path, seed: int = 0) -> None:
@@ -94,12 +93,12 @@ def make_bundle(path: Path, *, seed: int = 0, overwrite: bool = False, **changes
         return writer.commit(lambda files: manifest(files, **changes))
 
 
-def _outputs(phase: Phase) -> tuple[TensorSpec, ...]:
+def _outputs(phase: GraphRole) -> tuple[TensorSpec, ...]:
     queries = TOKENS if phase == "init" else TOKENS + TRACKS
     return TensorSpec(name="logits", dtype="float32", shape=(queries, CLASSES)), KEPT_POSITIONS
 
 
-def _model(phase: Phase, seed: int) -> onnx.ModelProto:
+def _model(phase: GraphRole, seed: int) -> onnx.ModelProto:
     node, weights = helper.make_node, state_dict(seed)
     constants = {
         "embedding": weights["embedding.weight"],
@@ -140,15 +139,10 @@ def _model(phase: Phase, seed: int) -> onnx.ModelProto:
     ]
     step = phase == "step"
     inputs = [FRAME, *([TRACK_QUERIES] if step else [])]
-    graph = helper.make_graph(
-        nodes,
+    return graph_of(
         phase,
-        [_value(spec.name, spec) for spec in inputs] + [_value(spec.input, spec) for spec in STATE if step],
-        [_value(spec.name, spec) for spec in _outputs(phase)] + [_value(spec.output, spec) for spec in STATE],
-        [numpy_helper.from_array(array, name) for name, array in constants.items()],
+        nodes,
+        [value(spec.name, spec) for spec in inputs] + [value(spec.input, spec) for spec in STATE if step],
+        [value(spec.name, spec) for spec in _outputs(phase)] + [value(spec.output, spec) for spec in STATE],
+        constants,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
-def _value(name: str, spec: TensorSpec | StateSpec) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, _ONNX_TYPES[spec.dtype], spec.shape)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.video.clips import write_clip
+from tests.media.clips import write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.main import main
 from vpp_deploy.errors import ExitCode

@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.conftest import Cli
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.store import RECORD_FILE, EngineRecord, source_hashes
+from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, source_hashes
 from vpp_deploy.errors import ExitCode
 
 ENGINE = Path("engines") / "onnxruntime"
@@ -121,7 +121,8 @@ def test_no_engine_yet_names_the_command_that_builds_it(cli: Cli, bundle: Path, 
 
 @pytest.mark.parametrize("command", ["infer", "parity", "build-engine"])
 def test_an_unknown_engine(command: str, cli: Cli, bundle: Path, clip: Path) -> None:
-    more = {"infer": [clip], "parity": ["--video", clip]}.get(command, [])
+    extra: dict[str, list[Path | str]] = {"infer": [clip], "parity": ["--video", clip]}
+    more = extra.get(command, [])
     outcome = cli(command, bundle, *more, "--engine", "abacus")
     outcome.assert_one_line_error(ExitCode.USAGE, "abacus", "onnxruntime, onnxruntime-cuda, tensorrt-rtx, tensorrt")
 

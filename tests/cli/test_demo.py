@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from tests.cli.conftest import Cli
 from tests.cli.test_infer import decoded, json_lines
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo import runner
-from vpp_deploy.errors import DependencyError, ExitCode
+from vpp_deploy.errors import ExitCode
 
 
 @pytest.fixture
@@ -24,11 +25,8 @@ def short_demo(micro_bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
         shutil.copytree(micro_bundle.path, out, ignore=shutil.ignore_patterns("engines"))
         return Bundle.open(out)
 
-    def not_installed(flavour: str) -> str:
-        raise DependencyError("not installed")
-
     monkeypatch.setattr(runner, "export", copy)
-    monkeypatch.setattr(runner, "installed_version", not_installed)
+    monkeypatch.setattr(runner, "BACKENDS", {"tensorrt-rtx": SimpleNamespace(version=lambda: None)})
     monkeypatch.setattr(runner, "CLIP_FRAMES", 3)
     monkeypatch.setattr(runner, "CLIP_SIZE", (96, 160))
     monkeypatch.setattr(runner, "PARITY_FRAMES", 2)

@@ -12,10 +12,10 @@ import pytest
 
 from tests.cli.conftest import Cli
 from tests.cli.test_failures import without
-from tests.evaluation.datasets import edit, write_dataset
+from tests.tasks.segmentation.evaluation.datasets import edit, write_dataset
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
-from vpp_deploy.session import VideoSession
+from vpp_deploy.tasks.segmentation.session import VideoSession
 
 BOX = [(5, 5, 25, 30)] * 3
 
@@ -115,7 +115,7 @@ def test_a_work_folder_of_ones_own_is_kept(
 Change = Callable[[Path], None]
 
 
-def annotations(change: Callable[[Any], None]) -> Change:
+def annotated(change: Callable[[Any], None]) -> Change:
     return lambda data: edit(data / "instances.json", change)
 
 
@@ -129,29 +129,29 @@ VIDEO_FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "truncated frame": (lambda data: truncate(data / SECOND), (SECOND, "not a readable image")),
     "frame that is no image": (lambda data: (data / SECOND).write_text("frame"), (SECOND, "not a readable image")),
     "frame of another size": (
-        annotations(lambda c: [c["videos"][1].update(width=91), c["annotations"].pop()]),
+        annotated(lambda c: [c["videos"][1].update(width=91), c["annotations"].pop()]),
         ("video_2/00000.jpg", "60x90", "says 60x91"),
     ),
-    "lengths": (annotations(lambda c: c["videos"][1].update(length=2)), ("instances.json", "length 2")),
+    "lengths": (annotated(lambda c: c["videos"][1].update(length=2)), ("instances.json", "length 2")),
     "mask lengths": (
-        annotations(lambda c: c["annotations"][1]["segmentations"].pop()),
+        annotated(lambda c: c["annotations"][1]["segmentations"].pop()),
         ("instances.json", "annotation 2 of video 2 has 2 segmentations"),
     ),
     "unknown category": (
-        annotations(lambda c: c["annotations"][1].update(category_id=8)),
+        annotated(lambda c: c["annotations"][1].update(category_id=8)),
         ("instances.json", "category 8"),
     ),
 }
 FILE_FAULTS: dict[str, tuple[Change, tuple[str, ...]]] = {
     "not json": (lambda data: truncate(data / "instances.json"), ("instances.json", "not JSON")),
-    "unknown video": (annotations(lambda c: c["annotations"][1].update(video_id=8)), ("instances.json", "video 8")),
-    "no categories": (annotations(lambda c: c.update(categories=[])), ("instances.json", "categories")),
-    "unnamed category": (annotations(lambda c: c["categories"][0].pop("name")), ("instances.json", "name")),
+    "unknown video": (annotated(lambda c: c["annotations"][1].update(video_id=8)), ("instances.json", "video 8")),
+    "no categories": (annotated(lambda c: c.update(categories=[])), ("instances.json", "categories")),
+    "unnamed category": (annotated(lambda c: c["categories"][0].pop("name")), ("instances.json", "name")),
     "foreign category": (
-        annotations(lambda c: c["categories"][0].update(name="dog")),
+        annotated(lambda c: c["categories"][0].update(name="dog")),
         ("instances.json", "'dog'", "circle, square"),
     ),
-    "ids": (annotations(lambda c: c["videos"][1].update(id=1)), ("instances.json", "video id 1 occurs twice")),
+    "ids": (annotated(lambda c: c["videos"][1].update(id=1)), ("instances.json", "video id 1 occurs twice")),
     "two files": (lambda data: (data / "valid.json").touch(), ("instances.json, valid.json", "--annotations")),
     "no file": (lambda data: (data / "instances.json").unlink(), ("data", "no annotation file")),
     "no folder": (shutil.rmtree, ("data", "does not exist")),
@@ -205,7 +205,7 @@ def test_a_malformed_submission_is_one_line_that_names_the_entry(cli: Cli, data:
 
 def test_calls_that_make_no_sense(cli: Cli, micro_bundle: Bundle, data: Path, submission: Path) -> None:
     bundle, on = micro_bundle.path, ("--data", data)
-    for words, reason in [
+    wrong: list[tuple[list[Any], str]] = [
         ([*on], "a bundle or --predictions"),
         ([bundle, *on, "--predictions", submission], "one of them"),
         (["--predictions", submission, *on, "--engine", "torch"], "leave out --engine"),
@@ -215,7 +215,8 @@ def test_calls_that_make_no_sense(cli: Cli, micro_bundle: Bundle, data: Path, su
         ([bundle, *on, "--mode", "random"], "random"),
         ([bundle, *on, "--videos", 0], "videos"),
         ([bundle], "--data"),
-    ]:
+    ]
+    for words, reason in wrong:
         cli("evaluate", *words).assert_one_line_error(ExitCode.USAGE, reason)
 
 

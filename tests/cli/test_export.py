@@ -118,17 +118,18 @@ def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path, bundle: Path
 def test_export_says_what_it_made_and_how_to_go_on(
     cli: Cli, bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    import vpp_deploy.exporters
     from vpp_deploy.bundle import Bundle
+    from vpp_deploy.families.vpp import export
+    from vpp_deploy.families.vpp.options import VppOptions
 
     asked: dict[str, Any] = {}
 
-    def record(model: str, **options: Any) -> Bundle:
-        asked.update(options, model=model)
+    def record(request: Any, options: VppOptions) -> Bundle:
+        asked.update(request=request, options=options)
         opened = Bundle.open(bundle)
-        return Bundle(bundle, opened.manifest.model_copy(update={"precision": options["precision"]}))
+        return Bundle(bundle, opened.manifest.model_copy(update={"precision": request.precision}))
 
-    monkeypatch.setattr(vpp_deploy.exporters, "export", record)
+    monkeypatch.setattr(export, "export_request", record)
     words = ["--random-weights", "--seed", 3, "--keep", "0.4", "--size", "64x96", "--max-tracks", 7]
     outcome = cli(
         "export",
@@ -148,21 +149,11 @@ def test_export_says_what_it_made_and_how_to_go_on(
     assert ", bfloat16, " in outcome.out
     assert outcome.out.endswith(f"next: vpp-deploy build-engine {bundle}\n")
     assert outcome.err.startswith("warning: the weights are random")
-    assert asked.pop("progress")
-    assert asked.pop("random_weights").seed == 3
-    assert asked == {
-        "model": "vpp-micro",
-        "out": bundle,
-        "checkpoint": None,
-        "keep": "0.4",
-        "size": (64, 96),
-        "dataset": None,
-        "max_tracks": 7,
-        "max_detections": 9,
-        "selection_noise": True,
-        "precision": "bfloat16",
-        "overwrite": True,
-    }
+    request = asked["request"]
+    assert (request.model, request.out, request.checkpoint) == ("vpp-micro", bundle, None)
+    assert (request.keep, request.size, request.random_weights.seed) == ("0.4", (64, 96), 3)
+    assert (request.precision, request.overwrite) == ("bfloat16", True)
+    assert asked["options"] == VppOptions(None, 7, 9, selection_noise=True)
 
 
 @pytest.mark.parametrize("model", ["vpp-micro", "papr:deit_small_patch16_224"])
@@ -180,8 +171,8 @@ def test_a_model_without_weights(cli: Cli, out: Path) -> None:
 def test_a_model_whose_weights_are_shipped(cli: Cli, out: Path) -> None:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.bundle.hashing import sha256_of_file
-    from vpp_deploy.models.config import model_config
-    from vpp_deploy.models.shipped import shipped_weights
+    from vpp_deploy.families.vpp.config import model_config
+    from vpp_deploy.families.vpp.shipped import shipped_weights
 
     outcome = cli("export", "vpp-demo", "--keep", "0.4", "--size", "64x96", "-o", out)
     assert (outcome.code, "random" in outcome.err) == (0, False)

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from tests.cli.conftest import Cli
-from tests.models.papr.tiny import tiny_models
-from vpp_deploy.bundle import Bundle, PaprManifest
-from vpp_deploy.cli.labels import read_labels
+from tests.families.papr.tiny import tiny_models
+from vpp_deploy.bundle import Bundle, ClassificationManifest
 from vpp_deploy.errors import ConfigError, ExitCode
+from vpp_deploy.exporters.labels import read_labels
 
 MODEL = "papr:tiny_vit"
 EXPORT = ("export", MODEL, "--proposal", "resnet18")
@@ -34,7 +34,7 @@ def test_export_says_what_it_made_and_what_it_computes(cli: Cli, out: Path) -> N
     )
     assert outcome.code == 0
     assert outcome.err == "warning: the weights are random and untrained: labels and kept patches will mean nothing\n"
-    manifest = PaprManifest.of(Bundle.open(out).manifest, "this test")
+    manifest = ClassificationManifest.of(Bundle.open(out).manifest, "this test")
     assert f"{out}: {MODEL}, keep ratio 0.6, 64x96, batch 2, 5 classes of custom" in outcome.out
     cost = manifest.cost
     ratio = f"{100 * cost.pruned / cost.dense:.3g}%"
@@ -60,15 +60,16 @@ def test_a_reduced_precision_is_said_and_onnx_runtime_names_what_it_takes_instea
 def test_options_reach_the_exporter(
     cli: Cli, papr_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from vpp_deploy.exporters import papr_exporter
+    from vpp_deploy.families.papr import export
+    from vpp_deploy.families.papr.options import config_of
 
     asked: dict[str, Any] = {}
 
-    def record(config: Any, **options: Any) -> Bundle:
-        asked.update(options, config=config)
+    def record(request: Any, options: Any) -> Bundle:
+        asked.update(request=request, options=options, config=config_of(request, options))
         return papr_bundle
 
-    monkeypatch.setattr(papr_exporter, "export_papr", record)
+    monkeypatch.setattr(export, "export_request", record)
     checkpoint, proposal, labels = (tmp_path / name for name in ("m.pth", "p.pth", "l.txt"))
     checkpoint.touch()
     proposal.touch()
@@ -89,23 +90,15 @@ def test_options_reach_the_exporter(
         "float16",
     ]
     assert cli("export", MODEL, *files, *words, "--overwrite", "-o", tmp_path / "x").code == 0
-    config = asked.pop("config")
+    config, request, options = asked["config"], asked["request"], asked["options"]
     assert (config.model, config.keep, config.proposal) == (MODEL, 0.65, "resnet50")
     assert (config.size, config.stages, config.merge) == ((64, 96), (2, 3), 0)
-    assert asked.pop("progress")
-    assert asked == {
-        "out": tmp_path / "x",
-        "checkpoint": checkpoint,
-        "proposal_checkpoint": proposal,
-        "pretrained": False,
-        "random_weights": None,
-        "labels": ("crane", "crane"),
-        "batch": 4,
-        "precision": "float16",
-        "overwrite": True,
-    }
+    assert (request.out, request.checkpoint, request.random_weights) == (tmp_path / "x", checkpoint, None)
+    assert (request.precision, request.overwrite) == ("float16", True)
+    assert (options.proposal_checkpoint, options.pretrained, options.labels) == (proposal, False, labels)
+    assert options.batch == 4
     assert cli("export", MODEL, "--pretrained", "-o", tmp_path / "x").code == 0
-    assert (asked["config"].keep, asked["config"].proposal, asked["pretrained"]) == (0.5, None, True)
+    assert (asked["config"].keep, asked["config"].proposal, asked["options"].pretrained) == (0.5, None, True)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +156,7 @@ def test_a_bad_keep_ratio(keep: str, cli: Cli, out: Path) -> None:
         (MODEL, ["--proposal", "resnet19"], "did you mean resnet18"),
         (MODEL, ["--proposal", "resnet18", "--size", "60x64"], "use 64x64"),
         (MODEL, ["--proposal", "resnet18", "--size", "0x64"], "image size 0x64"),
-        (MODEL, ["--proposal", "resnet18", "--keep", "0.01"], "keeps none of the 16 patches"),
+        ("papr:tiny_swin", ["--proposal", "resnet18", "--keep", "0.002"], "keeps none of the 196 patches of stage 2"),
         ("convnext_base.fb_in1k", [], "did you mean papr:convnext_base.fb_in1k?"),
     ],
 )
@@ -196,7 +189,7 @@ def test_checkpoints_that_are_not_there_or_of_another_model(cli: Cli, out: Path,
 
 
 def test_weights_that_cannot_be_fetched(cli: Cli, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vpp_deploy.models.papr import catalogue
+    from vpp_deploy.families.papr import catalogue
 
     make = catalogue.timm.create_model
 
@@ -229,7 +222,7 @@ def test_bad_labels(content: bytes | None, message: str, cli: Cli, out: Path, tm
         labels.write_bytes(content)
     checkpoint = tmp_path / "five.pth"
     if message.startswith("2 labels"):  # a number that does not fit shows in the checkpoint's classifier
-        from vpp_deploy.models.papr.catalogue import base_model, lookup
+        from vpp_deploy.families.papr.catalogue import base_model, lookup
 
         torch.save(base_model(lookup(MODEL)).state_dict(), checkpoint)
         outcome = cli(*EXPORT[:2], "--keep", 1, "--checkpoint", checkpoint, "--labels", labels, "-o", out)

@@ -7,10 +7,10 @@ import pytest
 
 from tests.cli.conftest import Cli
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.cli import infer_vpp
-from vpp_deploy.cli.console import one_line
 from vpp_deploy.cli.failures import dependency_error, describe
 from vpp_deploy.errors import ExitCode, ParityError
+from vpp_deploy.tasks.segmentation import infer as infer_vpp
+from vpp_deploy.terminal.console import one_line
 
 
 def without(package: str, *words: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ from tests.cli.conftest import Cli
 from vpp_deploy import __version__
 from vpp_deploy.cli import build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity
 from vpp_deploy.cli.main import _COMMANDS, _FLOW, app
-from vpp_deploy.cli.options import ENGINES
 from vpp_deploy.engines import BACKENDS
 
 HELP_WIDTH = 78  # of the usual 80 columns, typer leaves one free on each side
@@ -51,14 +50,17 @@ def test_examples_fit_a_narrow_terminal() -> None:
     assert max(map(len, lines)) <= HELP_WIDTH
 
 
-def test_the_engines_in_the_help_are_those_that_exist() -> None:
-    assert ENGINES == BACKENDS
+@pytest.mark.parametrize("command", ["build-engine", "infer", "parity", "evaluate"])
+def test_the_engines_in_the_help_are_those_that_exist(command: str) -> None:
+    page = " ".join(help_page(command).replace("│", " ").split())
+    assert ", ".join(BACKENDS) in page
 
 
 def test_help_states_defaults_and_units() -> None:
     page = " ".join(help_page("export").replace("│", " ").split())
-    assert "Height x width of the input in pixels, multiples of 32 (PaPr: of the model's patches). [default:" in page
-    assert "[default: (0.55; PaPr: 0.5)]" in page
+    assert "Height x width of the input in pixels, multiples of the model's patches (VPP: of 32). [default:" in page
+    assert "PaPr: a ratio above 0 and up to 1." in page
+    assert "[default: (VPP 0.55; PaPr 0.5" in page
 
 
 def test_version_and_bare_call(cli: Cli) -> None:

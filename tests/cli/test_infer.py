@@ -10,11 +10,11 @@ import av
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.video.clips import cut, write_audio, write_clip
+from tests.media.clips import cut, write_audio, write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
-from vpp_deploy.results import FrameResult
-from vpp_deploy.session import VideoSession
+from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.session import VideoSession
 
 Leftovers = Callable[[], list[str]]
 
@@ -24,7 +24,7 @@ def decoded(path: Path) -> list[tuple[int, int]]:
         return [(frame.height, frame.width) for frame in container.decode(video=0)]
 
 
-def json_lines(path: Path) -> list[dict[str, object]]:
+def json_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -37,7 +37,7 @@ def test_infer_writes_what_was_asked_for(
     assert decoded(video) == [(60, 90)] * 4
     records = json_lines(lines)
     assert [record["index"] for record in records] == [0, 1, 2, 3]
-    assert set(records[1]["keep_ratios"]) == {point.name for point in micro_bundle.manifest.selection_points}
+    assert set(records[1]["keep_ratios"]) == {point.name for point in micro_bundle.manifest.pruning_points}
     assert all(len(entry["segmentations"]) == 4 for entry in json.loads(vis.read_text()))
     assert f"{clip}: 4 frames of 60x90 in" in outcome.out
     for path in (video, lines, vis):
@@ -53,7 +53,7 @@ def test_infer_without_an_output_prints_a_summary(cli: Cli, micro_bundle: Bundle
         "warning: the bundle's weights are random and untrained: masks, labels and tracks mean nothing"
     ]
     assert "2 frames of 60x90" in outcome.out
-    for point in micro_bundle.manifest.selection_points:
+    for point in micro_bundle.manifest.pruning_points:
         kept = point.kept / (micro_bundle.manifest.token_grid[0] * micro_bundle.manifest.token_grid[1])
         assert f"{point.name} {100 * kept:.3g}%" in outcome.out
     assert all(part in outcome.out for part in ("decode", "host", "engine", "write", "tracks"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.bundle.papr_factory import CLIP, make_classifier
+from tests.bundle.classifier_factory import CLIP, make_classifier
 from tests.cli.conftest import Cli
 from tests.cli.test_infer import decoded
-from tests.video.clips import write_clip
+from tests.media.clips import write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import build_engine
 from vpp_deploy.errors import ExitCode
@@ -105,10 +105,10 @@ def test_clips_of_a_video(cli: Cli, videos: Path, tmp_path: Path) -> None:
 def test_options_of_the_other_family_are_refused(cli: Cli, images: Path, micro_bundle: Bundle, clip: Path) -> None:
     for option, value in [("--youtube-vis", "x.json"), ("--noise-seed", 0)]:
         outcome = cli("infer", images, clip, option, value)
-        outcome.assert_one_line_error(ExitCode.USAGE, f"{option}: for VPP models, not for papr:tiny")
+        outcome.assert_one_line_error(ExitCode.USAGE, f"{option}: for instance segmentation models, not for papr:tiny")
     for option in ("--top", "--hop"):
         outcome = cli("infer", micro_bundle.path, clip, option, 3)
-        outcome.assert_one_line_error(ExitCode.USAGE, f"{option}: for PaPr models, not for vpp-micro")
+        outcome.assert_one_line_error(ExitCode.USAGE, f"{option}: for classification models, not for vpp-micro")
     cli("infer", images, clip, "--hop", 3).assert_one_line_error(ExitCode.USAGE, "classifies images")
     cli("infer", images, clip, "--top", 0).assert_one_line_error(ExitCode.USAGE, "--top")
 

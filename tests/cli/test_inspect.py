@@ -14,7 +14,7 @@ def test_inspect_shows_everything_a_user_needs(cli: Cli, micro_bundle: Bundle) -
     assert (outcome.code, outcome.err) == (0, "")
     manifest = micro_bundle.manifest
     assert "RANDOM WEIGHTS" in outcome.out
-    for point in manifest.selection_points:
+    for point in manifest.pruning_points:
         row = next(line for line in outcome.out.splitlines() if line.startswith(f"{point.name} "))
         assert str(point.kept) in row.split()
     for phase in ("init", "step"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
-from vpp_deploy.bundle import Bundle, PaprManifest
+from vpp_deploy.bundle import Bundle, ClassificationManifest
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def edit(bundle: Path, **changes: Any) -> None:
 def test_inspect_shows_everything_a_user_needs(cli: Cli, papr_bundle: Bundle) -> None:
     outcome = cli("inspect", papr_bundle.path)
     assert (outcome.code, outcome.err) == (0, "")
-    manifest = PaprManifest.of(papr_bundle.manifest, "this test")
+    manifest = ClassificationManifest.of(papr_bundle.manifest, "this test")
     rows = [line.split() for line in outcome.out.splitlines()]
     assert ["patches", "4x6", "24", "12", "50%"] in rows
     assert ["in", "images", "uint8", "[2,", "64,", "96,", "3]"] in rows
@@ -39,7 +39,7 @@ def test_inspect_shows_everything_a_user_needs(cli: Cli, papr_bundle: Bundle) ->
         "center-crop, bicubic with antialiasing: keep the aspect ratio, cover 71x106",
         manifest.provenance.torch,
         "fits this machine",
-        f"not measured yet; measure it with: vpp-deploy parity {papr_bundle.path} --video IMAGES",
+        f"not measured yet; measure it with: vpp-deploy parity {papr_bundle.path} --input IMAGES",
     ):
         assert text in outcome.out
     assert "State" not in outcome.out
@@ -86,7 +86,7 @@ def test_a_bundle_of_clips_that_merges(cli: Cli, own: Path) -> None:
     assert "16 frames, one of every 4 of a video" in out
     assert "up to 13 tokens a block, leaves 57 tokens after the last block" in out
     assert "GFLOPs per clip" in out
-    assert "--video VIDEO" in out
+    assert "--input VIDEO" in out
 
 
 SUMMARY = {

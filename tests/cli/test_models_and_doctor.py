@@ -8,13 +8,14 @@ import pytest
 
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__
-from vpp_deploy.cli.environment import examine, installed_version, known_packages
+from vpp_deploy.cli.environment import examine, known_packages
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.plugin_library import PATH_VARIABLE
-from vpp_deploy.gpus import Gpu
-from vpp_deploy.models.config import KEEP_SCHEDULES, MODELS
-from vpp_deploy.models.datasets import DATASETS
-from vpp_deploy.models.papr.names import CATALOGUE, PROPOSALS
+from vpp_deploy.engines.backend import installed_version
+from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE
+from vpp_deploy.families.papr.names import CATALOGUE, PROPOSALS
+from vpp_deploy.families.vpp.config import KEEP_SCHEDULES, MODELS
+from vpp_deploy.families.vpp.datasets import DATASETS
+from vpp_deploy.machine import Gpu
 
 
 def test_models_lists_what_export_takes(cli: Cli) -> None:

@@ -10,15 +10,15 @@ from onnx import numpy_helper
 
 from tests.cli.conftest import Cli
 from tests.cli.test_bundle_errors import ENGINE
-from tests.evaluation.datasets import write_dataset
+from tests.tasks.segmentation.evaluation.datasets import write_dataset
 from vpp_deploy.bundle import Bundle, sha256_of_file
-from vpp_deploy.engines.store import RECORD_FILE
+from vpp_deploy.engines.engine_record import RECORD_FILE
 from vpp_deploy.errors import ExitCode
 
 
 def test_parity_passes_and_is_noted_in_the_bundle(cli: Cli, bundle: Path, clip: Path, tmp_path: Path) -> None:
     target = tmp_path / "report.json"
-    outcome = cli("parity", bundle, "--video", clip, "--frames", 3, "--json", target)
+    outcome = cli("parity", bundle, "--input", clip, "--frames", 3, "--json", target)
     assert (outcome.code, outcome.err) == (0, "")
     assert "passed" in outcome.out
     report = json.loads(target.read_text())

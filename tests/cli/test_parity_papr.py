@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.cli.conftest import Cli
-from tests.parity.perturbed import Arrays, PerturbedEngine
-from tests.video.clips import write_clip
+from tests.media.clips import write_clip
+from tests.tasks.segmentation.parity.perturbed import Arrays, PerturbedEngine
 from vpp_deploy import engines
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode

@@ -13,8 +13,8 @@ from vpp_deploy.demo import dataset
 from vpp_deploy.demo.dataset import MIN_PIXELS, track_entries, write_dataset
 from vpp_deploy.demo.scenes import SceneClip, render_clip
 from vpp_deploy.errors import OutputError, UsageError
-from vpp_deploy.evaluation.dataset import match_categories, open_dataset
-from vpp_deploy.models.datasets import DATASETS
+from vpp_deploy.families.vpp.datasets import DATASETS
+from vpp_deploy.tasks.segmentation.evaluation.dataset import match_categories, open_dataset
 
 SIZE = (64, 96)
 SMALL: dict[str, Any] = {"clips": 3, "seed": 2, "split": "val", "frames": 4, "size": SIZE}
@@ -24,7 +24,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def annotations(folder: Path) -> dict[str, Any]:
+def annotated(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "instances.json").read_text())
 
 
@@ -37,7 +37,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_annotations_are_the_identities(written: Path) -> None:
-    content = annotations(written)
+    content = annotated(written)
     for index, video in enumerate(content["videos"]):
         clip = render_clip("val", 2, index, frames=4, size=SIZE)
         tracks = [entry for entry in content["annotations"] if entry["video_id"] == video["id"]]
@@ -58,7 +58,7 @@ def test_the_annotations_are_the_identities(written: Path) -> None:
 
 
 def test_the_layout(written: Path) -> None:
-    content = annotations(written)
+    content = annotated(written)
     assert set(content) == {"info", "licenses", "videos", "categories", "annotations"}
     assert [category["name"] for category in content["categories"]] == list(DATASETS["shapes"])
     assert [category["id"] for category in content["categories"]] == [1, 2, 3, 4, 5]
@@ -102,7 +102,7 @@ def test_the_summary_and_the_progress(tmp_path: Path) -> None:
     summary = write_dataset(tmp_path / "new", **SMALL, progress=lambda done, expected: calls.append((done, expected)))
     assert calls == [(4, 12), (8, 12), (12, 12)]
     assert (summary.path, summary.videos, summary.frames) == (tmp_path / "new", 3, 12)
-    assert summary.objects == len(annotations(tmp_path / "new")["annotations"])
+    assert summary.objects == len(annotated(tmp_path / "new")["annotations"])
 
 
 def test_objects_that_are_hardly_seen_are_not_annotated() -> None:
@@ -153,7 +153,7 @@ def test_a_folder_that_is_not_empty(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is not empty"):
         write_dataset(folder, **SMALL)
     write_dataset(folder, **{**SMALL, "clips": 1}, overwrite=True)
-    assert len(annotations(folder)["videos"]) == 1
+    assert len(annotated(folder)["videos"]) == 1
     assert len(list((folder / "JPEGImages").iterdir())) == 1
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from vpp_deploy.demo import scenes
 from vpp_deploy.demo.scenes import SPLITS, render_clip
 from vpp_deploy.errors import UsageError
-from vpp_deploy.models.datasets import DATASETS
+from vpp_deploy.families.vpp.datasets import DATASETS
 
 SIZE = (96, 128)
 CLASSES = len(DATASETS["shapes"])

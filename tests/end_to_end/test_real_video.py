@@ -8,8 +8,8 @@ import pytest
 
 import vpp_deploy
 from tests.conftest import SHARED
-from vpp_deploy.engines import TensorRtOptions
-from vpp_deploy.parity import store
+from vpp_deploy.engines import TensorRtBuildOptions
+from vpp_deploy.parity.report_common import store
 
 pytestmark = pytest.mark.slow
 SIZE = (384, 640)
@@ -36,5 +36,5 @@ def test_parity(bundle: vpp_deploy.Bundle, clip: str) -> None:
 
 def test_tensorrt_rtx_builds(bundle: vpp_deploy.Bundle) -> None:
     pytest.importorskip("tensorrt_rtx")
-    engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", TensorRtOptions(compute_capabilities=("8.9",)))
+    engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", TensorRtBuildOptions(compute_capabilities=("8.9",)))
     assert all(engine.record.details[phase]["layers"] > 1000 for phase in ("init", "step"))

@@ -15,12 +15,14 @@ import vpp_deploy
 from tests.engines.recording_device import RecordingContext, RecordingDevice
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.engine import Array, Engine, EngineStream
+from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.device_stream import DeviceStream
-from vpp_deploy.engines.onnxruntime_cuda import OnnxRuntimeCudaEngine
-from vpp_deploy.engines.onnxruntime_engine import new_session, session_options
+from vpp_deploy.engines.onnxruntime.engine import new_session, session_options
+from vpp_deploy.engines.onnxruntime_cuda.engine import OnnxRuntimeCudaEngine
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream
 from vpp_deploy.errors import DeviceError
-from vpp_deploy.session import VideoSession
+from vpp_deploy.options import NoOptions
+from vpp_deploy.tasks.segmentation.session import VideoSession
 
 FRAMES = 7
 Open = Callable[[RecordingDevice], DeviceStream]
@@ -57,7 +59,7 @@ def expected(engine: Engine, inputs: list[dict[str, Array]]) -> list[dict[str, A
 def open_stream(micro_bundle: Bundle) -> Open:
     folder = micro_bundle.engine_folder("onnxruntime")
     options = session_options(threads=1)
-    sessions = {phase: new_session(folder / f"{phase}.onnx", options) for phase in micro_bundle.manifest.phases}
+    sessions = {phase: new_session(folder / f"{phase}.onnx", options) for phase in micro_bundle.manifest.roles}
     return lambda device: DeviceStream(
         micro_bundle.manifest, device, lambda phase: RecordingContext(device, sessions[phase])
     )
@@ -183,7 +185,7 @@ def bound_bundle(micro_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory)
     path = tmp_path_factory.mktemp("bound") / "micro.bundle"
     shutil.copytree(micro_bundle.path, path)
     bundle = Bundle.open(path)
-    vpp_deploy.engines.onnxruntime_cuda.build(bundle)
+    BACKENDS["onnxruntime-cuda"].prepare(bundle, NoOptions()).run(lambda step, share: None)
     return bundle
 
 

@@ -16,10 +16,10 @@ from examples.train_demo.losses import Assignment, assign, association_loss, hea
 from examples.train_demo.model import Tracks, TrainedDetector, next_tracks
 from examples.train_demo.recipe import RECIPES
 from examples.train_demo.selective import SoftSelection
-from vpp_deploy.models.checkpoint import load_detector
-from vpp_deploy.models.config import model_config
-from vpp_deploy.models.detector import VppDetector
-from vpp_deploy.models.random_weights import randomise_
+from vpp_deploy.families.vpp.checkpoint import load_detector
+from vpp_deploy.families.vpp.config import model_config
+from vpp_deploy.families.vpp.detector import VppDetector
+from vpp_deploy.families.vpp.random_weights import randomise_
 
 CLASSES = 5
 

@@ -10,7 +10,7 @@ import pytest
 from vpp_deploy import ops
 from vpp_deploy.errors import ExportError
 from vpp_deploy.exporters.checks import check_graph
-from vpp_deploy.exporters.weights import unfold_weights
+from vpp_deploy.exporters.unfold_weights import unfold_weights
 
 
 def model(text: str) -> onnx.ModelProto:

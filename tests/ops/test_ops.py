@@ -118,7 +118,8 @@ def test_associate_tokens_maximises_similarity(form, seed, batch, rows, columns,
     positions = random_indices(rng, batch, n, k)
     inputs = {"queries": queries, "keys": keys, "key_positions": positions}
     got = run_node("AssociateTokens", form, inputs, np.int32, 2, rows=rows, columns=columns)
-    reference = ops.associate_tokens(*(torch.from_numpy(a) for a in inputs.values()), (rows, columns)).numpy()
+    tensors = [torch.from_numpy(array) for array in inputs.values()]
+    reference = ops.associate_tokens(tensors[0], tensors[1], tensors[2], (rows, columns)).numpy()
     x, y = np.linspace(0, 1, columns), np.linspace(0, 1, rows)
     for b in range(batch):
         for i in range(n):
@@ -160,7 +161,8 @@ def test_deformable_attention(form, seed, batch, queries, heads, shapes, points)
     got = run_node(
         "DeformableAttention", form, inputs, np.float32, 3, level_shapes=[size for shape in shapes for size in shape]
     )
-    reference = ops.deformable_attention(*(torch.from_numpy(a) for a in inputs.values()), shapes).numpy()
+    value, offsets, weights, points_of_reference = (torch.from_numpy(array) for array in inputs.values())
+    reference = ops.deformable_attention(value, offsets, weights, points_of_reference, shapes).numpy()
     assert reference.shape == (batch, queries, heads * width)
     np.testing.assert_allclose(got, reference, atol=2e-5)
     np.testing.assert_allclose(reference, naive_deformable_attention(**inputs, shapes=shapes), atol=2e-5)

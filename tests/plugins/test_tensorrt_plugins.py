@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from vpp_deploy import ops
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.plugin_library import PluginLibrary
+from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary
 
 NAMES = {"VppSelectTokens", "VppGatherTokens", "VppScatterTokens", "VppAssociateTokens"}
 

@@ -11,14 +11,16 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from vpp_deploy.errors import UsageError
-from vpp_deploy.precision import Precision
 
-SCHEMA_VERSION: Final = 2
-"""2 added the family `papr`. Bundles of version 1 are read as they are."""
+SCHEMA_VERSION: Final = 3
+"""2 added the family `papr`, 3 the task beside the family. Bundles of versions 1 and 2 are read (`upgraded`)."""
 
 DType = Literal["float32", "float16", "int32", "uint8", "bool"]
-Phase = Literal["init", "step", "model"]
-"""`init` and `step` belong to a model with state: first frame, and every later one. Without state there is `model`."""
+GraphRole = Literal["init", "step", "model"]
+"""What a graph is for. `init` and `step` belong to a model that runs frame by frame with a state: the first frame, and
+every later one. `model` is the only graph of a model without state."""
+FRAME_BY_FRAME: Final[tuple[GraphRole, ...]] = ("init", "step")
+AT_ONCE: Final[tuple[GraphRole, ...]] = ("model",)
 Positive = Annotated[int, Field(gt=0)]
 
 
@@ -67,23 +69,28 @@ class ModelSpec(Strict):
 
     Attributes:
         name: e.g. `vpp-small`.
-        family: `vpp`, video instance segmentation, or `papr`, classification.
-        keep_schedule: of VPP `dense`, `0.55`, `0.4` or `custom`; of PaPr the keep ratio.
-        dataset: the label set, e.g. `youtube-vis-2021`.
-        config: the full configuration from which `vpp_deploy.models` rebuilds the PyTorch reference.
+        family: how tokens are pruned, e.g. `vpp`: a name in `vpp_deploy.families.FAMILIES`, or of another package.
+        task: what comes out, e.g. `segmentation`: a name in `vpp_deploy.tasks.TASKS`.
+        keep_schedule: of VPP `dense`, `0.55`, `0.4` or `custom`; of others as the family writes it, mostly a ratio.
+        dataset: the label set, e.g. `youtube-vis-2021`; "" for a model without labels.
+        config: the full configuration from which the family rebuilds the PyTorch reference.
     """
 
     name: str
-    family: Literal["vpp", "papr"]
+    family: str
+    task: str
     keep_schedule: str
     dataset: str
     config: dict[str, Any]
 
 
-class WeightsSource(Strict):
-    """Where weights came from: a file (its name and hash), a library's download, or a seeded random initialisation."""
+class WeightsProvenance(Strict):
+    """Where weights came from.
 
-    kind: Literal["checkpoint", "random", "shipped", "pretrained"]
+    A file (its name and hash), a library's download, a seeded random initialisation, or a module in memory (its class).
+    """
+
+    kind: Literal["checkpoint", "random", "shipped", "pretrained", "memory"]
     name: str
     sha256: str | None = None
     seed: int | None = None
@@ -107,8 +114,8 @@ class Provenance(Strict):
     torch: str
     onnx: str
     opset: Positive
-    weights: WeightsSource
-    proposal_weights: WeightsSource | None = None
+    weights: WeightsProvenance
+    proposal_weights: WeightsProvenance | None = None
 
 
 class FileRecord(Strict):
@@ -121,46 +128,51 @@ class FileRecord(Strict):
 class Manifest(Strict):
     """What `manifest.json` says of every bundle, whatever its model: the contract with whatever runs it."""
 
-    family: ClassVar[str]
-    phases: ClassVar[tuple[Phase, ...]]
-    """The graphs of a bundle of this family, in the order in which a stream runs them; the last one repeats."""
+    task: ClassVar[str]
+    allowed_roles: ClassVar[tuple[tuple[GraphRole, ...], ...]]
+    """The sets of graphs that a bundle of this task can have."""
 
-    schema_version: Literal[1, 2] = SCHEMA_VERSION
+    schema_version: Literal[3] = SCHEMA_VERSION
     model: ModelSpec
-    precision: Precision = "float32"
-    frame_size: tuple[Positive, Positive]
-    class_names: tuple[str, ...]
-    graphs: dict[Phase, GraphSpec]
-    state: tuple[StateSpec, ...]
+    precision: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "float32"
+    graphs: dict[GraphRole, GraphSpec]
+    state: tuple[StateSpec, ...] = ()
     weights_file: str
     provenance: Provenance
     files: dict[str, FileRecord]
 
+    @property
+    def roles(self) -> tuple[GraphRole, ...]:
+        """The graphs, in the order in which a stream runs them; the last one repeats."""
+        return next(roles for roles in self.allowed_roles if set(roles) == set(self.graphs))
+
     @classmethod
     def of(cls, manifest: Manifest, purpose: str) -> Self:
-        """The manifest as one of this family.
+        """The manifest as one of this task.
 
         Args:
             manifest: any manifest.
-            purpose: what needs this family, for the message.
+            purpose: what needs this task, for the message.
 
         Raises:
-            UsageError: it is of another family.
+            UsageError: it is of another task.
         """
         if not isinstance(manifest, cls):
             raise UsageError(
-                f"{purpose} needs a bundle of family {cls.family}; {manifest.model.name} is of family {manifest.family}"
+                f"{purpose} needs a bundle for {cls.task}; {manifest.model.name} (family {manifest.model.family}) is "
+                f"for {manifest.task}"
             )
         return manifest
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.model.family != self.family:
-            raise ValueError(f"model.family: {self.model.family} is not {self.family}")
-        if missing := [phase for phase in self.phases if phase not in self.graphs]:
+        if self.model.task != self.task:
+            raise ValueError(f"model.task: {self.model.task} is not {self.task}")
+        wanted = next((roles for roles in self.allowed_roles if roles[-1] in self.graphs), self.allowed_roles[-1])
+        if missing := [role for role in wanted if role not in self.graphs]:
             raise ValueError(f"graphs: missing the phase {', '.join(missing)}")
-        if other := [phase for phase in self.graphs if phase not in self.phases]:
-            raise ValueError(f"graphs: the phase {', '.join(other)} is not one of family {self.model.family}")
+        if other := [role for role in self.graphs if role not in wanted]:
+            raise ValueError(f"graphs: the phase {', '.join(other)} is not one of task {self.task}")
         for used in [self.weights_file, *(graph.file for graph in self.graphs.values())]:
             if used not in self.files:
                 raise ValueError(f"files: {used!r} is used but has no size and hash")
@@ -169,3 +181,15 @@ class Manifest(Strict):
         if inputs != sorted(inputs) or outputs != sorted(outputs):
             raise ValueError("state: input and output names must sort in the same order as the states are listed")
         return self
+
+
+class FrameManifest(Manifest):
+    """A model that takes pictures of one size and knows names for what it finds.
+
+    Attributes:
+        frame_size: height and width of its input in pixels.
+        class_names: names of the classes, in label order.
+    """
+
+    frame_size: tuple[Positive, Positive]
+    class_names: tuple[str, ...]

@@ -13,13 +13,11 @@ from pydantic import ValidationError
 
 from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.bundle.hashing import sha256_of_file
-from vpp_deploy.bundle.manifest import SCHEMA_VERSION, FileRecord, Manifest, Phase
-from vpp_deploy.bundle.papr_manifest import PaprManifest
-from vpp_deploy.bundle.vpp_manifest import VppManifest
+from vpp_deploy.bundle.manifest import SCHEMA_VERSION, FileRecord, GraphRole, Manifest
+from vpp_deploy.bundle.schema import MANIFESTS, validated
 from vpp_deploy.errors import BundleError, OutputError
 
 MANIFEST_FILE: Final = "manifest.json"
-_FAMILIES: Final[dict[Any, type[Manifest]]] = {"vpp": VppManifest, "papr": PaprManifest}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ class Bundle:
             _check_file(folder, name, record, verify=verify)
         return cls(folder, manifest)
 
-    def graph_path(self, phase: Phase) -> Path:
+    def graph_path(self, phase: GraphRole) -> Path:
         """The ONNX graph of a phase."""
         return self.path / self.manifest.graphs[phase].file
 
@@ -105,16 +103,22 @@ def _read_manifest(folder: Path) -> Manifest:
         raise BundleError(
             f"{path} has schema version {version}, this vpp-deploy reads up to {SCHEMA_VERSION}: upgrade vpp-deploy"
         )
+    task = _task(content)
+    if task is not None and task not in MANIFESTS:
+        raise BundleError(
+            f"{path} is for the task {task!r:.80}, this vpp-deploy knows {', '.join(MANIFESTS)}: upgrade vpp-deploy, "
+            "or export the bundle again"
+        )
     try:
-        return _FAMILIES.get(_family(content), VppManifest).model_validate(content)
+        return validated(content)
     except ValidationError as error:
         raise BundleError(f"{path}: {_first_problem(error)}; export the bundle again") from error
 
 
-def _family(content: Any) -> Any:
+def _task(content: Any) -> str | None:
     model = content.get("model") if isinstance(content, dict) else None
-    family = model.get("family") if isinstance(model, dict) else None
-    return family if isinstance(family, str) else None
+    task = model.get("task") if isinstance(model, dict) else None
+    return task if isinstance(task, str) else None
 
 
 def _first_problem(error: ValidationError) -> str:

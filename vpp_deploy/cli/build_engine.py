@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.cli import console
 from vpp_deploy.cli.options import BundleArgument, EngineOption, flag
-from vpp_deploy.cli.progress import step_bar
+from vpp_deploy.cli.record_options import Source, with_record_options
+from vpp_deploy.engines import BACKENDS, build_engine
+from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import step_bar
 
 if TYPE_CHECKING:
-    from vpp_deploy.engines.cache import Part
-    from vpp_deploy.engines.store import EngineRecord
+    from vpp_deploy.engines.engine_record import EngineRecord
+    from vpp_deploy.engines.fingerprint import Part
 
 EXAMPLES = (
     "vpp-deploy build-engine small.bundle",
@@ -26,112 +27,38 @@ EXAMPLES = (
 )
 
 
-_TENSORRT = "TensorRT and TensorRT-RTX"
+def make_command() -> Callable[..., None]:
+    """The command, with what every backend can be built with."""
+    sources = [Source(name, name, BACKENDS[name].title, BACKENDS[name].build_options) for name in sorted(BACKENDS)]
+
+    def command(
+        bundle: BundleArgument,
+        engine: EngineOption = "onnxruntime",
+        force: Annotated[bool, flag("--force", help="Build even if the bundle has this very engine.")] = False,
+        explain_cache: Annotated[
+            bool, flag("--explain-cache", help="Say why the engine that the bundle has can be used, or not.")
+        ] = False,
+        *,
+        given: Mapping[str, Any],
+    ) -> None:
+        """Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for that."""
+        _build(bundle, engine, given, force=force, explain=explain_cache)
+
+    return with_record_options(command, sources)
 
 
-def command(
-    bundle: BundleArgument,
-    engine: EngineOption = "onnxruntime",
-    force: Annotated[bool, flag("--force", help="Build even if the bundle has this very engine.")] = False,
-    explain_cache: Annotated[
-        bool, flag("--explain-cache", help="Say why the engine that the bundle has can be used, or not.")
-    ] = False,
-    compute_capability: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="X.Y",
-            help="GPU generation to build for, such as 8.9; repeat it for more (tensorrt-rtx only).",
-            show_default="all that the builder knows",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = None,
-    plugins: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FORM",
-            help="CUDA plugins for the vpp ops: embedded (tensorrt only), library or none.",
-            show_default="embedded where TensorRT has it, else library if one is found, else none",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = None,
-    plugin_library: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="PATH",
-            help="libvpp_plugins.so, or its folder, for --plugins library.",
-            show_default="$VPP_DEPLOY_PLUGIN_PATH",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = None,
-    workspace: Annotated[
-        int | None,
-        typer.Option(
-            metavar="MIB",
-            help="Upper limit of a kernel's scratch memory.",
-            show_default="the builder's own",
-            min=1,
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = None,
-    tf32: Annotated[
-        bool,
-        flag("--tf32", help="Allow TF32 for float32 products: faster, three digits.", rich_help_panel=_TENSORRT),
-    ] = False,
-    hardware_compatible: Annotated[
-        bool,
-        flag(
-            "--hardware-compatible",
-            help="For every GPU from Ampere on, not this one alone (tensorrt only).",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = False,
-    version_compatible: Annotated[
-        bool,
-        flag(
-            "--version-compatible",
-            help="For later TensorRT of this major version too (tensorrt only).",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = False,
-    timing_cache: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Kernel timings, read before and extended after the build.",
-            show_default="none",
-            rich_help_panel=_TENSORRT,
-        ),
-    ] = None,
-) -> None:
-    """Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for that."""
-    from vpp_deploy.bundle import Bundle, PaprManifest
-    from vpp_deploy.engines import TensorRtOptions, build_engine
-    from vpp_deploy.engines.store import EngineRecord
+def _build(bundle: Path, engine: str, options: Mapping[str, Any], *, force: bool, explain: bool) -> None:
+    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.engines.engine_record import EngineRecord
+    from vpp_deploy.tasks import TASKS
 
-    options = TensorRtOptions(
-        compute_capabilities=tuple(compute_capability or ()),
-        plugins=plugins,
-        plugin_library=plugin_library,
-        workspace_bytes=None if workspace is None else workspace << 20,
-        tf32=tf32,
-        hardware_compatible=hardware_compatible,
-        version_compatible=version_compatible,
-        timing_cache=timing_cache,
-    )
     opened = Bundle.open(bundle)
     found: list[Part] = []
     begin = perf_counter()
     with step_bar(f"building the {engine} engine") as progress:
-        build_engine(
-            opened,
-            engine,
-            None if options == TensorRtOptions() else options,
-            force=force,
-            looked_up=found.extend,
-            progress=progress,
-        )
+        build_engine(opened, engine, force=force, looked_up=found.extend, progress=progress, **options)
     seconds = perf_counter() - begin
-    if explain_cache:
+    if explain:
         console.show(_explanation(found))
     folder = opened.engine_folder(engine)
     record = EngineRecord.read(folder)
@@ -143,10 +70,8 @@ def command(
         f"{console.megabytes(total)}{_layers_and_memory(record)}, "
         + (f"built in {seconds:.1f} s" if is_new else "up to date (--force builds it again)")
     )
-    if engine == "onnxruntime" and isinstance(opened.manifest, PaprManifest):
-        console.next_command("vpp-deploy", "infer", str(bundle), "VIDEO" if opened.manifest.clip else "IMAGES")
-    elif engine == "onnxruntime":
-        console.next_command("vpp-deploy", "infer", str(bundle), "VIDEO", "-o", "tracked.mp4")
+    if BACKENDS[engine].runs_on == "cpu":
+        console.next_command("vpp-deploy", "infer", str(bundle), *TASKS[opened.manifest.task].next_run(opened.manifest))
     else:
         console.next_command("vpp-deploy", "inspect", str(bundle))
 
@@ -159,9 +84,9 @@ def _explanation(parts: Sequence[Part]) -> Table:
 
 
 def _layers_and_memory(record: EngineRecord) -> str:
-    phases = [report for report in record.details.values() if isinstance(report, dict) and "plugin_layers" in report]
-    layers = sum(report["plugin_layers"] for report in phases)
-    scratch = sum(report.get("scratch_bytes") or 0 for report in phases)
+    reports = [report for report in record.details.values() if isinstance(report, dict) and "plugin_layers" in report]
+    layers = sum(report["plugin_layers"] for report in reports)
+    scratch = sum(report.get("scratch_bytes") or 0 for report in reports)
     return (f", {layers} plugin layers" if layers else "") + (
         f", {console.megabytes(scratch)} of GPU memory for a stream's intermediate tensors" if scratch else ""
     )

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import onnxruntime
 from pydantic import ValidationError
 
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.environment import examine
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.store import EngineRecord, read_record, rebuild_command
-from vpp_deploy.engines.tensorrt_engine import check_gpu, installed_version
+from vpp_deploy.engines.engine_record import EngineRecord, check_gpu, read_record, rebuild_command
 from vpp_deploy.errors import BundleError, VppDeployError
-from vpp_deploy.gpus import Gpu
+from vpp_deploy.machine import Gpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +79,8 @@ def _record(bundle: Bundle, backend: str) -> EngineRecord | None:
 
 def _problem(bundle: Bundle, backend: str, gpus: Sequence[Gpu]) -> str | None:
     try:
-        match backend:
-            case "tensorrt" | "tensorrt-rtx":
-                record = read_record(bundle, backend, installed_version(backend))
-                check_gpu(record, gpus, rebuild_command(bundle, backend))
-            case _:
-                read_record(bundle, backend, onnxruntime.__version__)
+        record = read_record(bundle, backend, BACKENDS[backend].required_version())
+        check_gpu(record, gpus, rebuild_command(bundle, backend))
     except VppDeployError as error:
         return str(error)
     return None

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from vpp_deploy.cli import console
+from vpp_deploy.terminal import console
 
 EXAMPLES = ("vpp-deploy demo", "vpp-deploy demo -o /tmp/demo")
 
@@ -23,6 +23,8 @@ def command(
     begin = perf_counter()
     with console.steps() as step:
         step("loading PyTorch")
+        import torch  # noqa: F401 - without PyTorch, say so before anything is written
+
         from vpp_deploy.demo.runner import run_demo
 
         result = run_demo(out, report=step)

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from vpp_deploy.cli import console
 from vpp_deploy.cli.options import flag, parse_size
-from vpp_deploy.cli.progress import frame_bar
+from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import frame_bar
 
 EXAMPLES = (
     "vpp-deploy demo-data shapes-val --clips 40 --split val",
@@ -31,7 +31,7 @@ def command(
     """Write videos of moving shapes, with masks and tracks, in YouTube-VIS layout. The same options, the same bytes."""
     frame_size = parse_size(size)
     from vpp_deploy.demo.dataset import ANNOTATIONS, write_dataset
-    from vpp_deploy.evaluation.dataset import IMAGES
+    from vpp_deploy.tasks.segmentation.evaluation.dataset import IMAGES
 
     with frame_bar() as progress:
         written = write_dataset(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.cli import console
 from vpp_deploy.cli.options import JsonFlag
+from vpp_deploy.terminal import console
 
 if TYPE_CHECKING:
     from vpp_deploy.cli.environment import Environment

@@ -6,26 +6,22 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
 from vpp_deploy._version import __version__
-from vpp_deploy.errors import PluginError
-from vpp_deploy.gpus import Gpu, nvidia_gpus
-from vpp_deploy.processors import available_processors
-
-Installed = Callable[[str], str | None]
-"""Gives the version of an installed distribution, or None."""
+from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines.backend import Ability, Backend, Installed, Surroundings, installed_version
+from vpp_deploy.engines.onnxruntime.needs import providers as onnxruntime_providers
+from vpp_deploy.engines.tensorrt.needs import PluginFile, plugin_files
+from vpp_deploy.machine import Gpu, available_processors, nvidia_gpus
 
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[\w.-]+)(?:\[.*?\])?\s*(?P<bounds>[^;]*?)\s*"
     r"(?:;(?:.*\bextra\s*==\s*['\"](?P<extra>[\w-]+)['\"])?.*)?"
 )
-_BUILDERS: Final = {"tensorrt-rtx": "rtx", "tensorrt": "tensorrt"}
-_CUDA: Final = "CUDAExecutionProvider"
 _LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -44,36 +40,6 @@ class Package:
     needs: str
     extras: tuple[str, ...]
     version: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Backend:
-    """What an engine can do on this machine; a reason is None where there is nothing in the way.
-
-    Attributes:
-        cannot_build: why none can be built.
-        cannot_run: why none can be run.
-        plugins: forms of plugins that it can be built with here.
-    """
-
-    cannot_build: str | None
-    cannot_run: str | None
-    plugins: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PluginFile:
-    """A place where a plugin library is looked for.
-
-    Attributes:
-        path: the file.
-        version: of the library there; None if there is none that can be used.
-        problem: why not; None if it can be used.
-    """
-
-    path: str
-    version: str | None
-    problem: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +67,7 @@ class Environment:
     gpus: tuple[Gpu, ...]
     h264_encoder: bool
     plugin_files: tuple[PluginFile, ...]
-    backends: dict[str, Backend]
+    backends: dict[str, Ability]
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -115,12 +81,15 @@ def examine(installed: Installed | None = None) -> Environment:
     Args:
         installed: where versions come from; None asks the Python environment.
     """
-    packages = known_packages(installed or installed_version)
-    gpus = nvidia_gpus()
-    providers, broken_runtime = _providers()
-    plugin_files = () if broken_runtime else _plugin_files()
+    surroundings = Surroundings(installed or installed_version, nvidia_gpus())
+    packages = known_packages(surroundings.installed)
+    providers, _ = onnxruntime_providers()
     encoder, broken_video = _h264_encoder()
-    conflicts = [problem for problem in (_missing(packages), _two_runtimes(packages)) if problem]
+    problems = [
+        _missing(packages, surroundings.installed),
+        *(problem for backend in BACKENDS.values() for problem in backend.problems(surroundings)),
+        broken_video,
+    ]
     return Environment(
         vpp_deploy=__version__,
         python=f"{platform.python_version()} ({sys.executable})",
@@ -129,20 +98,12 @@ def examine(installed: Installed | None = None) -> Environment:
         memory_bytes=_memory_bytes(),
         packages=packages,
         providers=providers,
-        gpus=gpus,
+        gpus=surroundings.gpus,
         h264_encoder=encoder,
-        plugin_files=plugin_files,
-        backends=_backends(packages, gpus, providers, plugin_files, broken_runtime),
-        problems=(*conflicts, *(problem for problem in (broken_runtime, broken_video) if problem)),
+        plugin_files=plugin_files(),
+        backends={name: _ability(backend, surroundings) for name, backend in BACKENDS.items()},
+        problems=tuple(problem for problem in problems if problem),
     )
-
-
-def installed_version(name: str) -> str | None:
-    """The version of an installed distribution, or None."""
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def known_packages(installed: Installed) -> tuple[Package, ...]:
@@ -160,93 +121,24 @@ def known_packages(installed: Installed) -> tuple[Package, ...]:
     return tuple(Package(name, needs, tuple(extras[name]), installed(name)) for name, needs in bounds.items())
 
 
-def _missing(packages: tuple[Package, ...]) -> str | None:
-    has_runtime = any(package.version for package in packages if package.name.startswith("onnxruntime"))
-    names = [
-        package.name
-        for package in packages
-        if not package.extras and not package.version and not (package.name == "onnxruntime" and has_runtime)
-    ]
+def _missing(packages: tuple[Package, ...], installed: Installed) -> str | None:
+    names = [p.name for p in packages if not p.extras and not p.version and not _replaced(p.name, installed)]
     return (
         f"not installed, but always needed: {', '.join(names)}; run: pip install {' '.join(names)}" if names else None
     )
 
 
-def _two_runtimes(packages: tuple[Package, ...]) -> str | None:
-    runtimes = [p.name for p in packages if p.name in ("onnxruntime", "onnxruntime-gpu") and p.version]
-    if len(runtimes) < 2:
-        return None
-    return (
-        "onnxruntime and onnxruntime-gpu are both installed and overwrite each other's files; run: "
-        "pip uninstall -y onnxruntime onnxruntime-gpu, then: pip install onnxruntime (or onnxruntime-gpu, with CUDA)"
-    )
+def _replaced(name: str, installed: Installed) -> bool:
+    """Whether another distribution of the same backend is there instead, as one with CUDA."""
+    return any(name in backend.distributions and backend.distribution(installed) for backend in BACKENDS.values())
 
 
-def _backends(
-    packages: tuple[Package, ...],
-    gpus: tuple[Gpu, ...],
-    providers: tuple[str, ...],
-    plugin_files: tuple[PluginFile, ...],
-    broken_runtime: str | None,
-) -> dict[str, Backend]:
-    no_gpu = None if gpus else "there is no NVIDIA GPU with a driver here (nvidia-smi finds none)"
-    no_provider = (
-        None
-        if _CUDA in providers
-        else "this ONNX Runtime has no CUDA provider: pip uninstall onnxruntime, "
-        + ("then pip install vpp-deploy[gpu]")
-    )
-    library = ("library",) if any(file.version for file in plugin_files) else ()
-    backends = {
-        "onnxruntime": Backend(broken_runtime, broken_runtime),
-        "onnxruntime-cuda": Backend(broken_runtime, broken_runtime or no_provider or no_gpu),
-    }
-    versions = {package.name: package.version or "" for package in packages}
-    for name, extra in _BUILDERS.items():
-        builder, runner = (_missing_of(versions, extra, (name, other)) for other in ("polygraphy", "pycuda"))
-        needs_gpu = name == "tensorrt" and not gpus
-        backends[name] = Backend(
-            builder or ("it builds for the GPU that it runs on, and there is none here" if needs_gpu else None),
-            runner or no_gpu,
-            library if broken_runtime else (*_embedded(name, versions.get(name, "")), *library),
-        )
-    return backends
-
-
-def _missing_of(versions: dict[str, str], extra: str, names: tuple[str, ...]) -> str | None:
-    missing = [name for name in names if not versions.get(name)]
-    if not missing:
-        return None
-    extra = "tensorrt" if missing == ["pycuda"] else extra  # the only one that has it
-    return f"{' and '.join(missing)} not installed: pip install vpp-deploy[{extra}]"
-
-
-def _embedded(backend: str, version: str) -> tuple[str, ...]:
-    from vpp_deploy.engines.plugins import has_embedded  # does not load without ONNX Runtime
-
-    return ("embedded",) if has_embedded(backend, version) else ()
-
-
-def _plugin_files() -> tuple[PluginFile, ...]:
-    from vpp_deploy.engines.plugin_library import candidates, library_for_build  # nor does this
-
-    found = []
-    for path in candidates():
-        try:
-            found.append(PluginFile(str(path), library_for_build(path).version, None))
-        except PluginError as error:
-            found.append(PluginFile(str(path), None, str(error)))
-    return tuple(found)
-
-
-def _providers() -> tuple[tuple[str, ...], str | None]:
-    """The execution providers, and why ONNX Runtime does not load if it does not."""
+def _ability(backend: Backend, surroundings: Surroundings) -> Ability:
     try:
-        import onnxruntime
-
-        return tuple(onnxruntime.get_available_providers()), None
-    except (ImportError, OSError, AttributeError) as error:
-        return (), f"onnxruntime does not load ({error}); run: pip install --force-reinstall onnxruntime"
+        return backend.examine(surroundings)
+    except Exception as error:  # a package that it needs does not load, or it is somebody else's backend
+        reason = f"{type(error).__name__}: {error}"
+        return Ability(cannot_build=reason, cannot_run=reason)
 
 
 def _h264_encoder() -> tuple[bool, str | None]:

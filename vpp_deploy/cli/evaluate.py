@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vpp_deploy.cli import console
-from vpp_deploy.cli.options import ENGINES, flag
-from vpp_deploy.cli.progress import video_bar
+from vpp_deploy.cli.options import flag
 from vpp_deploy.cli.report import report_file
+from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
+from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import video_bar
 
 if TYPE_CHECKING:
-    from vpp_deploy.evaluation import EvaluationReport
+    from vpp_deploy.tasks.segmentation.evaluation import EvaluationReport
 
 EXAMPLES = (
     "vpp-deploy evaluate small.bundle --data valid/ --json scores.json",
@@ -41,7 +42,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"Engine: torch (the reference), {', '.join(ENGINES)}; repeat it for more.",
+            help=f"Engine: torch (the reference), {', '.join(BACKENDS)}; repeat it for more.",
             show_default="onnxruntime",
         ),
     ] = None,
@@ -77,7 +78,7 @@ def command(
     if bundle is None and (engine or work or mode != "topk"):
         raise UsageError("--predictions are scored as they are; leave out --engine, --mode and --work")
     from vpp_deploy.bundle import Bundle
-    from vpp_deploy.evaluation import evaluate, evaluate_predictions, open_dataset
+    from vpp_deploy.tasks.segmentation.evaluation import evaluate, evaluate_predictions, open_dataset
 
     opened = None if bundle is None else Bundle.open(bundle)
     dataset = open_dataset(data, annotations, videos=videos, keep_going=keep_going)

@@ -1,18 +1,23 @@
 """`vpp-deploy export`: from a model's name and weights to a bundle."""
 
-from __future__ import annotations
+# Annotations are evaluated here and now (no `from __future__`): help texts in them come from the families.
 
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.export_options import CommonOptions, PaprOptions, VppOptions, given
 from vpp_deploy.cli.options import flag, parse_size
+from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.errors import UsageError
-from vpp_deploy.models.papr.names import IMAGE_PROPOSAL, PREFIX
-from vpp_deploy.models.shipped import SHIPPED_MODELS
-from vpp_deploy.precision import check_precision
+from vpp_deploy.exporters.precision import PRECISIONS, check_precision
+from vpp_deploy.exporters.random_weights import RandomWeights
+from vpp_deploy.exporters.request import ExportRequest
+from vpp_deploy.families import FAMILIES, Family, family_of
+from vpp_deploy.options import make_options
+from vpp_deploy.terminal import console
 
 EXAMPLES = (
     "vpp-deploy export vpp-small --checkpoint epoch_6.pth -o small.bundle",
@@ -21,160 +26,137 @@ EXAMPLES = (
     "vpp-deploy export papr:deit_small_patch16_224 --pretrained -o vit.bundle",
     "vpp-deploy export papr:videomae_base --random-weights -o clips.bundle",
 )
-_VPP = "VPP models"
-_PAPR = "PaPr models (papr:NAME)"
+
+OWN = (
+    "model", "out", "checkpoint", "weights", "random_weights", "seed", "keep", "size", "precision", "overwrite",
+    "allow_nonfinite",
+)  # fmt: skip
+"""What the command takes itself, whatever the family."""
 
 
-def command(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Name from `vpp-deploy models`.", show_default=False)],
-    out: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to make.", show_default=False)],
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Trained weights, .pth or .safetensors.",
-            show_default=f"shipped weights, for {', '.join(SHIPPED_MODELS)}",
-        ),
-    ] = None,
-    random_weights: Annotated[bool, flag("--random-weights", help="Untrained weights, to try things out.")] = False,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Seed of --random-weights.", show_default="0", min=0),
-    ] = None,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SCHEDULE",
-            help="Tokens to keep. VPP: 0.55, 0.4, dense, or four ratios, before blocks 1, 3, 6 and 9. "
-            "PaPr: a ratio above 0 and up to 1.",
-            show_default="0.55; PaPr: 0.5",
-        ),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxW",
-            help="Height x width of the input in pixels, multiples of 32 (PaPr: of the model's patches).",
-            show_default="the model's own",
-        ),
-    ] = None,
-    precision: Annotated[
-        str,
-        typer.Option(
-            metavar="TYPE",
-            help="Of matrix products and convolutions: float32, float16 or bfloat16. The rest is float32.",
-        ),
-    ] = "float32",
-    overwrite: Annotated[bool, flag("--overwrite", help="Replace BUNDLE if it exists.")] = False,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Label set from `vpp-deploy models`.",
-            show_default="the model's own",
-            rich_help_panel=_VPP,
-        ),
-    ] = None,
-    max_tracks: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", help="Tracks that one frame can take on.", show_default="50", min=1, rich_help_panel=_VPP
-        ),
-    ] = None,
-    max_detections: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Candidate queries that leave the graph per frame.",
-            show_default="50",
-            min=1,
-            rich_help_panel=_VPP,
-        ),
-    ] = None,
-    selection_noise: Annotated[
-        bool,
-        flag("--selection-noise", help="Add an input for Gumbel noise, as in training.", rich_help_panel=_VPP),
-    ] = False,
-    pretrained: Annotated[
-        bool,
-        flag("--pretrained", help="Fetch the weights that the model's library publishes.", rich_help_panel=_PAPR),
-    ] = False,
-    proposal: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="ConvNet that finds the significant patches, from `vpp-deploy models`.",
-            show_default=f"{IMAGE_PROPOSAL}; for clips x3d_m",
-            rich_help_panel=_PAPR,
-        ),
-    ] = None,
-    proposal_checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Weights of the proposal.", show_default="fetched by name", rich_help_panel=_PAPR
-        ),
-    ] = None,
-    merge: Annotated[
-        int | None,
-        typer.Option(
-            metavar="R",
-            help="Tokens that each block of the later half of a ViT merges (ToMe).",
-            show_default="0",
-            min=0,
-            rich_help_panel=_PAPR,
-        ),
-    ] = None,
-    stages: Annotated[
-        str | None,
-        typer.Option(
-            metavar="LIST",
-            help="Stages of a ConvNeXt or Swin to prune, such as 2,3.",
-            show_default="all four",
-            rich_help_panel=_PAPR,
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Names of the classes, one per line.",
-            show_default="those that the library knows",
-            rich_help_panel=_PAPR,
-        ),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Images or clips that the graph takes at once.",
-            show_default="1",
-            min=1,
-            rich_help_panel=_PAPR,
-        ),
-    ] = None,
-) -> None:
-    """Export a model with its weights to a bundle: ONNX graphs, one weights file and a manifest. Needs PyTorch."""
-    if seed is not None and not random_weights:
-        raise UsageError("--seed is for --random-weights; leave it out with other weights")
-    frame_size = None if size is None else parse_size(size)
-    seeded = (seed or 0) if random_weights else None
-    common = CommonOptions(
-        model, out, checkpoint, seeded, keep, frame_size, check_precision(precision, "--precision"), overwrite
+def make_command() -> Callable[..., None]:
+    """The command, with the options of every family that is installed."""
+    families, _ = FAMILIES.load_all()  # `models` tells of those that do not load
+    sources, misfits = _sources(families.values())
+    keeps = " ".join(f"{family.title}: {family.keep}." for family in families.values())
+    defaults = "; ".join(f"{family.title} {family.default_keep}" for family in families.values())
+
+    def command(
+        model: Annotated[
+            str, typer.Argument(metavar="MODEL", help="Name from `vpp-deploy models`.", show_default=False)
+        ],
+        out: Annotated[
+            Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to make.", show_default=False)
+        ],
+        checkpoint: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Trained weights: a file of PyTorch or safetensors, or the folder of its shards.",
+                show_default="shipped weights, for models that have some",
+            ),
+        ] = None,
+        weights: Annotated[
+            str | None,
+            typer.Option(
+                metavar="WHICH",
+                help="Which weights of the checkpoint: raw, ema, or a key in it.",
+                show_default="raw, if there are any",
+            ),
+        ] = None,
+        random_weights: Annotated[bool, flag("--random-weights", help="Untrained weights, to try things out.")] = False,
+        seed: Annotated[
+            int | None, typer.Option(metavar="N", help="Seed of --random-weights.", show_default="0", min=0)
+        ] = None,
+        keep: Annotated[
+            str | None, typer.Option(metavar="SCHEDULE", help=f"Tokens to keep. {keeps}", show_default=defaults)
+        ] = None,
+        size: Annotated[
+            str | None,
+            typer.Option(
+                metavar="HxW",
+                help="Height x width of the input in pixels, multiples of the model's patches (VPP: of 32).",
+                show_default="the model's own",
+            ),
+        ] = None,
+        precision: Annotated[
+            str,
+            typer.Option(
+                metavar="TYPE",
+                help=f"Of matrix products and convolutions: {', '.join(PRECISIONS)}. The rest is float32.",
+            ),
+        ] = "float32",
+        overwrite: Annotated[bool, flag("--overwrite", help="Replace BUNDLE if it exists.")] = False,
+        allow_nonfinite: Annotated[
+            bool, flag("--allow-nonfinite", help="Export weights although some are NaN or infinite.")
+        ] = False,
+        *,
+        given: Mapping[str, Any],
+    ) -> None:
+        if seed is not None and not random_weights:
+            raise UsageError("--seed is for --random-weights; leave it out with other weights")
+        request = ExportRequest(
+            model=model,
+            out=out,
+            checkpoint=checkpoint,
+            weights=weights,
+            allow_nonfinite=allow_nonfinite,
+            random_weights=RandomWeights(seed or 0) if random_weights else None,
+            keep=keep,
+            size=None if size is None else parse_size(size),
+            precision=check_precision(precision, "--precision"),
+            overwrite=overwrite,
+        )
+        family = family_of(model)
+        if family.name in misfits:
+            raise UsageError(f"{family.title} models cannot be exported from the command line: {misfits[family.name]}")
+        refuse_foreign(given, sources, family.name, model)
+        options: Any = make_options(family.options, given, model)
+        family.check(request, options)  # what is wrong with names and files fails before PyTorch is loaded
+        _export(family, request, options)
+
+    command.__doc__ = (
+        "Export a model with its weights to a bundle: ONNX graphs, one weights file and a manifest. Needs PyTorch."
     )
-    for_vpp = VppOptions(dataset, max_tracks, max_detections, selection_noise)
-    for_papr = PaprOptions(pretrained, proposal, proposal_checkpoint, merge, stages, labels, batch)
-    if model.startswith(PREFIX):
-        _refuse(model, given(for_vpp), "VPP models")
-        from vpp_deploy.cli.export_papr import export_papr_model
-
-        export_papr_model(common, for_papr)
-    else:
-        _refuse(model, given(for_papr), f"PaPr models, such as {PREFIX}deit_small_patch16_224")
-        from vpp_deploy.cli.export_vpp import export_vpp_model
-
-        export_vpp_model(common, for_vpp)
+    return with_record_options(command, sources)
 
 
-def _refuse(model: str, options: list[str], family: str) -> None:
-    if options:
-        raise UsageError(f"{', '.join(options)}: for {family}, not for {model}; leave it out")
+def _sources(families: Iterable[Family]) -> tuple[list[Source], dict[str, str]]:
+    """The options of all families, and why those of some are left out: they must not take the others' command away."""
+    sources: list[Source] = []
+    misfits: dict[str, str] = {}
+    for family in families:
+        try:
+            options_by_name([*sources, source := _source(family)], taken=OWN)
+        except Exception as error:  # a dataclass of somebody else's
+            misfits[family.name] = str(error)
+        else:
+            sources.append(source)
+    return sources, misfits
+
+
+def _source(family: Family) -> Source:
+    prefixed = f" ({family.prefix}NAME)" if family.prefix else ""
+    such = f", such as {family.example}" if family.prefix else ""
+    return Source(family.name, f"{family.title} models{such}", f"{family.title} models{prefixed}", family.options)
+
+
+def _export(family: Family, request: ExportRequest, options: Any) -> None:
+    from vpp_deploy.tasks import TASKS
+
+    with console.steps() as step:
+        step("loading PyTorch")
+        notes: list[str] = []
+        bundle = family.export(replace(request, progress=step, note=notes.append), options)
+    for note in notes:
+        console.say(note)
+    task, manifest = TASKS[bundle.manifest.task], bundle.manifest
+    description = task.describe(manifest)
+    precision = "" if manifest.precision == "float32" else f"{manifest.precision}, "
+    total = console.megabytes(sum(record.bytes for record in manifest.files.values()))
+    console.say(f"{bundle.path}: {description.line}, {precision}{total}")
+    if description.facts:
+        console.show(console.facts(list(description.facts)))
+    if request.random_weights is not None:
+        console.warn(f"the weights are random and untrained: {task.results} will mean nothing")
+    console.next_command("vpp-deploy", "build-engine", str(bundle.path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import DependencyError, ExitCode, VppDeployError
 
 INTERRUPTED: Final = 130
@@ -16,19 +17,16 @@ _EXTRAS: Final[dict[str, str | None]] = {
     "transformers": "export",
     "onnxscript": "export",
     "polygraphy": "export",
-    "tensorrt_rtx": "rtx",
-    "tensorrt": "tensorrt",
     "pycuda": "tensorrt",
     "av": None,
     "numpy": None,
     "onnx": None,
-    "onnxruntime": None,
     "PIL": None,
     "pycocotools": None,
     "pydantic": None,
     "safetensors": None,
 }
-"""The extra of vpp-deploy that installs an importable package; None for those that it always needs."""
+"""The extra of vpp-deploy that installs an importable package, besides backends; None for what it always needs."""
 
 
 def describe(error: Exception) -> tuple[str, str, int]:
@@ -51,13 +49,20 @@ def describe(error: Exception) -> tuple[str, str, int]:
 def dependency_error(error: ImportError) -> DependencyError | None:
     """The error for a package of `vpp-deploy` that is missing or does not load; None if it is not about one."""
     package = (error.name or "").partition(".")[0]
-    if package not in _EXTRAS:
+    extras = _extras()
+    if package not in extras:
         return None
-    extra = _EXTRAS[package]
+    extra = extras[package]
     command = f"pip install vpp-deploy[{extra}]" if extra else "pip install --force-reinstall vpp-deploy"
     if isinstance(error, ModuleNotFoundError) and error.name == package:
         return DependencyError(f"{package} is not installed, and this command needs it; install it with: {command}")
     return DependencyError(f"{package} is installed but does not load ({error}); reinstall it with: {command}")
+
+
+def _extras() -> dict[str, str | None]:
+    """The extras of all packages, with those of backends. Of two for one package, the first is the usual one."""
+    backends, _ = BACKENDS.load_all()
+    return _EXTRAS | {record.module: record.extra for record in reversed(backends.values())}
 
 
 def _usage(error: Exception, message: str) -> str:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from vpp_deploy.cli import console
 from vpp_deploy.cli.options import BundleArgument, JsonFlag
+from vpp_deploy.terminal import console
 
 if TYPE_CHECKING:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.cli.contents import StoredEngine
-    from vpp_deploy.cli.inspect_tables import Page
+    from vpp_deploy.tasks.inspect_page import Page
 
 EXAMPLES = ("vpp-deploy inspect small.bundle", "vpp-deploy inspect small.bundle --json")
 
@@ -21,7 +21,8 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     """Show what a bundle holds: model, tokens kept, tensors, where it came from, its engines and their parity."""
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.cli.contents import parity_summaries, stored_engines
-    from vpp_deploy.cli.inspect_tables import provenance
+    from vpp_deploy.tasks import TASKS
+    from vpp_deploy.tasks.inspect_page import provenance
 
     opened = Bundle.open(bundle)
     engines, parity = stored_engines(opened), parity_summaries(opened)
@@ -35,7 +36,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
             }
         )
         return
-    page = _page(opened)
+    page = TASKS[opened.manifest.task].page(opened)
     _show_title(opened, page)
     console.show(page.model)
     for heading, table in page.sections:
@@ -47,16 +48,6 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     _show_engines(opened, engines)
     console.heading("Parity with PyTorch")
     _show_parity(page, parity)
-
-
-def _page(bundle: Bundle) -> Page:
-    from vpp_deploy.bundle import PaprManifest, VppManifest
-    from vpp_deploy.cli import inspect_papr, inspect_vpp
-
-    manifest = bundle.manifest
-    if isinstance(manifest, PaprManifest):
-        return inspect_papr.page(bundle, manifest)
-    return inspect_vpp.page(bundle, VppManifest.of(manifest, "this page"))
 
 
 def _show_title(bundle: Bundle, page: Page) -> None:

@@ -14,7 +14,6 @@ import typer
 from vpp_deploy._version import __version__
 from vpp_deploy.cli import (
     build_engine,
-    console,
     demo,
     demo_data,
     doctor,
@@ -28,12 +27,13 @@ from vpp_deploy.cli import (
 from vpp_deploy.cli.failures import INTERRUPTED, describe
 from vpp_deploy.cli.options import examples, flag
 from vpp_deploy.errors import ExitCode
+from vpp_deploy.terminal import console
 
 _FLOW = (
     "vpp-deploy export vpp-small --checkpoint epoch_6.pth -o small.bundle",
     "vpp-deploy build-engine small.bundle",
     "vpp-deploy infer small.bundle street.mp4 -o tracked.mp4",
-    "vpp-deploy parity small.bundle --video street.mp4",
+    "vpp-deploy parity small.bundle --input street.mp4",
 )
 _COMMANDS = {
     "export": export,
@@ -56,7 +56,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _module in _COMMANDS.items():
-    app.command(_name, epilog=examples(_module.EXAMPLES))(_module.command)
+    _command = _module.make_command() if hasattr(_module, "make_command") else _module.command
+    app.command(_name, epilog=examples(_module.EXAMPLES))(_command)
 
 
 def _print_version(wanted: bool) -> None:

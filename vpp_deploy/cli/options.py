@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
+from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
-
-ENGINES: Final = ("onnxruntime", "onnxruntime-cuda", "tensorrt-rtx", "tensorrt")
-"""`vpp_deploy.engines.BACKENDS`, named here too so that a help page need not load them."""
 
 
 def flag(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - typer's own name
@@ -39,5 +37,5 @@ def examples(lines: Sequence[str]) -> str:
 BundleArgument = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="Folder that `vpp-deploy export` wrote.", show_default=False)
 ]
-EngineOption = Annotated[str, typer.Option("--engine", metavar="NAME", help=f"Backend: {', '.join(ENGINES)}.")]
+EngineOption = Annotated[str, typer.Option("--engine", metavar="NAME", help=f"Backend: {', '.join(BACKENDS)}.")]
 JsonFlag = Annotated[bool, flag("--json", help="Print JSON, and nothing else, on standard output.")]

@@ -14,7 +14,7 @@ from vpp_deploy.errors import OutputError
 @contextmanager
 def report_file(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """A function that writes the report. A file that cannot be written fails here, before the frames are run."""
-    from vpp_deploy.video.output import OutputFile
+    from vpp_deploy.media.output import OutputFile
 
     if path is None:
         yield lambda report: None

@@ -20,9 +20,9 @@ from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.demo.scenes import SceneClip, render_clip
 from vpp_deploy.demo.textures import SHAPES
 from vpp_deploy.errors import OutputError, UsageError
-from vpp_deploy.evaluation.dataset import IMAGES
 from vpp_deploy.frames import Size
-from vpp_deploy.video.results import encode_mask
+from vpp_deploy.tasks.segmentation.evaluation.dataset import IMAGES
+from vpp_deploy.tasks.segmentation.writers import encode_mask
 
 ANNOTATIONS: Final = "instances.json"
 MIN_PIXELS: Final = 64

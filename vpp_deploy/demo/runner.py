@@ -13,16 +13,16 @@ from typing import Final
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.engine import Engine
-from vpp_deploy.engines import TensorRtOptions, build_engine
-from vpp_deploy.engines.tensorrt_engine import installed_version
-from vpp_deploy.errors import DependencyError, OutputError
-from vpp_deploy.exporters import export
+from vpp_deploy.engines import BACKENDS, TensorRtBuildOptions, build_engine
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.errors import OutputError
+from vpp_deploy.families import export
 from vpp_deploy.frames import Size
-from vpp_deploy.inference import Outputs, VideoSummary, run_video
-from vpp_deploy.parity import check_parity, store
-from vpp_deploy.session import VideoSession
-from vpp_deploy.video.writer import VideoWriter
+from vpp_deploy.media.writer import VideoWriter
+from vpp_deploy.parity.report_common import store
+from vpp_deploy.tasks import check_parity
+from vpp_deploy.tasks.segmentation.run import Outputs, VideoSummary, run_video
+from vpp_deploy.tasks.segmentation.session import VideoSession
 
 MODEL: Final = "vpp-demo"
 KEEP: Final = "0.55"
@@ -124,10 +124,8 @@ def _build(bundle: Bundle, report: Report) -> tuple[Engine, tuple[str, ...]]:
     """The ONNX Runtime engine, and the backends that were built: TensorRT-RTX too, where it is installed."""
     report("building the ONNX Runtime engine")
     engine = build_engine(bundle, "onnxruntime")
-    try:
-        installed_version("tensorrt-rtx")
-    except DependencyError:
+    if BACKENDS["tensorrt-rtx"].version() is None:
         return engine, ("onnxruntime",)
     report(f"building the TensorRT-RTX engine for compute capability {COMPUTE_CAPABILITY}, without a GPU")
-    build_engine(bundle, "tensorrt-rtx", TensorRtOptions(compute_capabilities=(COMPUTE_CAPABILITY,)))
+    build_engine(bundle, "tensorrt-rtx", TensorRtBuildOptions(compute_capabilities=(COMPUTE_CAPABILITY,)))
     return engine, ("onnxruntime", "tensorrt-rtx")

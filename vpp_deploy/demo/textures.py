@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from vpp_deploy.families.vpp.datasets import DATASETS
 from vpp_deploy.frames import Size
-from vpp_deploy.models.datasets import DATASETS
 
 Coordinates = npt.NDArray[np.float64]
 

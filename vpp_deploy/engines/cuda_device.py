@@ -16,8 +16,8 @@ from typing import Any, Final
 import numpy as np
 
 from vpp_deploy.bundle.manifest import DType
-from vpp_deploy.engine import Array
 from vpp_deploy.engines.device import Buffer, Graph, Queue
+from vpp_deploy.engines.protocols import Array
 from vpp_deploy.errors import DependencyError, DeviceError
 
 _THREAD_LOCAL: Final = 1

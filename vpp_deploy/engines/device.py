@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from vpp_deploy.bundle.manifest import DType, Phase
-from vpp_deploy.engine import Array
+from vpp_deploy.bundle.manifest import DType, GraphRole
+from vpp_deploy.engines.protocols import Array
 
 Buffer = Any
 """Device memory for one tensor; only the device that allocated it looks inside."""
@@ -83,5 +83,5 @@ class Context(Protocol):
         ...
 
 
-CreateContext = Callable[[Phase], Context]
-"""Makes a context for a phase's graph; weights are shared between contexts."""
+CreateContext = Callable[[GraphRole], Context]
+"""Makes a context for the graph of a role; weights are shared between contexts."""

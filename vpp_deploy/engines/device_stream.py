@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vpp_deploy.bundle.manifest import DType, Manifest, Phase
-from vpp_deploy.engine import Array, StreamState
+from vpp_deploy.bundle.manifest import DType, GraphRole, Manifest
 from vpp_deploy.engines.device import Buffer, Context, CreateContext, Device, Graph, Queue
+from vpp_deploy.engines.protocols import Array, StreamState
 from vpp_deploy.errors import DeviceError
 
 _log = logging.getLogger(__name__)
@@ -29,22 +29,22 @@ class DeviceStream:
     Args:
         manifest: names the inputs, outputs and state tensors of the graphs.
         device: where to run.
-        create_context: makes a context for each phase.
+        create_context: makes a context for each graph.
     """
 
     def __init__(self, manifest: Manifest, device: Device, create_context: CreateContext) -> None:
         self._manifest, self._device = manifest, device
         self._queue, self._upload_queue = device.queue(), device.queue()
-        self._contexts = {phase: create_context(phase) for phase in manifest.phases}
+        self._contexts = {role: create_context(role) for role in manifest.roles}
         self._inputs: dict[str, _Input] = {}
-        self._outputs: dict[Phase, dict[str, _Output]] = {}
+        self._outputs: dict[GraphRole, dict[str, _Output]] = {}
         self._state: dict[str, tuple[Buffer, Buffer]] = {
             state.name: (device.allocate(state.shape, state.dtype), device.allocate(state.shape, state.dtype))
             for state in manifest.state
         }
-        for phase, context in self._contexts.items():
-            self._bind_fixed(phase, context)
-        self._phase: Phase = manifest.phases[0]
+        for role, context in self._contexts.items():
+            self._bind_fixed(role, context)
+        self._role: GraphRole = manifest.roles[0]
         self._direction: Direction = 0
         self._capturing = device.captures
         self._warm: set[Direction] = set()
@@ -52,15 +52,15 @@ class DeviceStream:
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame and advance the state; see `EngineStream.run`."""
-        phase, device = self._phase, self._device
-        for tensor in self._manifest.graphs[phase].inputs:
+        role, device = self._role, self._device
+        for tensor in self._manifest.graphs[role].inputs:
             self._inputs[tensor.name].take(device, inputs[tensor.name], self._queue, self._upload_queue)
-        self._execute(phase)
-        outputs = self._outputs[phase]
+        self._execute(role)
+        outputs = self._outputs[role]
         for output in outputs.values():
             device.download(output.host, output.buffer, self._queue)
         device.synchronize(self._queue)
-        self._advance(phase)
+        self._advance(role)
         return {name: output.host.copy() for name, output in outputs.items()}
 
     def prefetch(self, inputs: Mapping[str, Array]) -> None:
@@ -74,23 +74,23 @@ class DeviceStream:
 
     def reset(self) -> None:
         """Forget the past: the next frame is the first of a new video."""
-        self._phase, self._direction = self._manifest.phases[0], 0
+        self._role, self._direction = self._manifest.roles[0], 0
 
     def snapshot(self) -> StreamState:
         """A host copy of the state."""
-        if self._phase != self._manifest.phases[-1]:
-            return StreamState(self._phase)
+        if self._role != self._manifest.roles[-1]:
+            return StreamState(self._role)
         tensors = {}
         for state in self._manifest.state:
             host = self._device.pinned(state.shape, state.dtype)
             self._device.download(host, self._state[state.name][self._direction], self._queue)
             tensors[state.name] = host
         self._device.synchronize(self._queue)
-        return StreamState(self._phase, {name: np.array(host) for name, host in tensors.items()})
+        return StreamState(self._role, {name: np.array(host) for name, host in tensors.items()})
 
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot."""
-        self._phase, self._direction = state.phase, 0
+        self._role, self._direction = state.phase, 0
         for spec in self._manifest.state:
             if spec.name in state.tensors:
                 host = self._device.pinned(spec.shape, spec.dtype)
@@ -98,56 +98,56 @@ class DeviceStream:
                 self._device.upload(self._state[spec.name][0], host, self._queue)
         self._device.synchronize(self._queue)
 
-    def _bind_fixed(self, phase: Phase, context: Context) -> None:
+    def _bind_fixed(self, role: GraphRole, context: Context) -> None:
         """Bind the inputs, which the graphs share, and the outputs."""
-        graph = self._manifest.graphs[phase]
+        graph = self._manifest.graphs[role]
         for tensor in graph.inputs:
             if tensor.name not in self._inputs:
                 self._inputs[tensor.name] = _Input(self._device, tensor.shape, tensor.dtype)
             context.bind(tensor.name, self._inputs[tensor.name].buffer)
-        self._outputs[phase] = {}
+        self._outputs[role] = {}
         for tensor in graph.outputs:
             output = _Output(self._device, tensor.shape, tensor.dtype)
-            self._outputs[phase][tensor.name] = output
+            self._outputs[role][tensor.name] = output
             context.bind(tensor.name, output.buffer)
 
-    def _bind_state(self, phase: Phase) -> None:
+    def _bind_state(self, role: GraphRole) -> None:
         """The first frame only writes state, into the buffers that the first step reads."""
-        context, read = self._contexts[phase], self._direction
+        context, read = self._contexts[role], self._direction
         for state in self._manifest.state:
-            if phase == "step":
+            if role == "step":
                 context.bind(state.input, self._state[state.name][read])
                 context.bind(state.output, self._state[state.name][1 - read])
             else:
                 context.bind(state.output, self._state[state.name][0])
 
-    def _execute(self, phase: Phase) -> None:
-        repeats = phase == self._manifest.phases[-1]
+    def _execute(self, role: GraphRole) -> None:
+        repeats = role == self._manifest.roles[-1]
         if repeats and self._direction in self._graphs:
             self._device.launch(self._graphs[self._direction], self._queue)
             return
-        self._bind_state(phase)
-        if repeats and self._capturing and self._direction in self._warm and self._capture(phase):
+        self._bind_state(role)
+        if repeats and self._capturing and self._direction in self._warm and self._capture(role):
             self._device.launch(self._graphs[self._direction], self._queue)
             return
-        self._contexts[phase].enqueue(self._queue)
+        self._contexts[role].enqueue(self._queue)
         if repeats:
             self._warm.add(self._direction)
 
-    def _capture(self, phase: Phase) -> bool:
+    def _capture(self, role: GraphRole) -> bool:
         try:
-            context = self._contexts[phase]
+            context = self._contexts[role]
             self._graphs[self._direction] = self._device.capture(self._queue, lambda: context.enqueue(self._queue))
         except DeviceError as error:
-            _log.warning("the %s graph cannot be captured on %s (%s); running without", phase, self._device.name, error)
+            _log.warning("the %s graph cannot be captured on %s (%s); running without", role, self._device.name, error)
             self._capturing = False
             return False
         return True
 
-    def _advance(self, phase: Phase) -> None:
-        if phase == "step":
+    def _advance(self, role: GraphRole) -> None:
+        if role == "step":
             self._direction = 1 - self._direction
-        self._phase = self._manifest.phases[-1]
+        self._role = self._manifest.roles[-1]
 
 
 class _Input:

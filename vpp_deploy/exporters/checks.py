@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 import onnx
 
 from vpp_deploy import ops
@@ -88,22 +90,24 @@ STANDARD_OPS = frozenset(
 """Standard ONNX ops that every supported backend runs."""
 
 
-def check_graph(model: onnx.ModelProto, label: str) -> None:
+def check_graph(model: onnx.ModelProto, label: str, added_ops: Set[str] = frozenset()) -> None:
     """Refuse a graph that some backend could not run as exported.
 
     Args:
         model: a traced graph with `vpp::` nodes and their portable functions.
         label: the graph's name in messages.
+        added_ops: standard ops that are allowed too, see `Precision.added_ops`.
 
     Raises:
         ExportError: dynamic shapes or int64 in the graph's inputs and outputs; an op outside the declared set.
     """
     for tensor in (*model.graph.input, *model.graph.output):
         _check_tensor(tensor, label)
+    allowed = STANDARD_OPS | added_ops
     for node in model.graph.node:
         if node.domain == ops.DOMAIN and node.op_type in ops.OPS:
             continue
-        if node.domain not in ("", "ai.onnx") or node.op_type not in STANDARD_OPS:
+        if node.domain not in ("", "ai.onnx") or node.op_type not in allowed:
             name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
             raise ExportError(
                 f"{label}: node {node.name} uses the op {name}, which is not in the set that all backends run; "

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vpp_deploy.bundle.manifest import DType, Phase, StateSpec, TensorSpec
+from vpp_deploy.bundle.manifest import DType, GraphRole, StateSpec, TensorSpec
+from vpp_deploy.errors import ExportError
 
 _DTYPES: dict[torch.dtype, DType] = {
     torch.float32: "float32",
@@ -22,14 +23,14 @@ class GraphSignature:
     """One graph's inputs and outputs, in graph order.
 
     Attributes:
-        phase: which graph of the bundle.
+        role: which graph of the bundle.
         inputs: without state.
         outputs: without state.
-        state: outputs of both phases, inputs of the step graph.
+        state: outputs of every graph, inputs of the step graph.
         example: a tensor for each input, state last.
     """
 
-    phase: Phase
+    role: GraphRole
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     state: tuple[StateSpec, ...]
@@ -47,7 +48,7 @@ class GraphSignature:
 
     @property
     def _state_inputs(self) -> tuple[StateSpec, ...]:
-        return self.state if self.phase == "step" else ()
+        return self.state if self.role == "step" else ()
 
 
 def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
@@ -56,5 +57,12 @@ def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
 
 
 def dtype_of(tensor: Tensor) -> DType:
-    """A tensor's type by its name in manifests."""
+    """A tensor's type by its name in manifests.
+
+    Raises:
+        ExportError: a type that graphs may not take or give.
+    """
+    if tensor.dtype not in _DTYPES:
+        known = ", ".join(_DTYPES.values())
+        raise ExportError(f"a graph cannot take or give {tensor.dtype}; cast it to one of {known}")
     return _DTYPES[tensor.dtype]

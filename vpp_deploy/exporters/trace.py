@@ -49,7 +49,7 @@ def trace(module: nn.Module, signed: GraphSignature, model: str, parts: str) -> 
         if isinstance(cause, VppDeployError):
             raise cause from error
         reason = str(cause).strip().partition("\n")[0]
-        raise ExportError(f"PyTorch could not trace the {signed.phase} graph of {model}: {reason}") from error
+        raise ExportError(f"PyTorch could not trace the {signed.role} graph of {model}: {reason}") from error
     assert program is not None
     traced: onnx.ModelProto = program.model_proto
     _name_nodes(traced, f"{parts}.")

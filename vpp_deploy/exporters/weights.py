@@ -1,90 +1,91 @@
-"""Undoing the exporter's weight folding, so that graphs and PyTorch share one copy of every weight.
-
-PyTorch's exporter folds the transpose of a linear layer's weight, and the three parts of a fused in-projection, into
-new initializers. Each is computed again here from the official tensor; engine builders fold it when they build.
-"""
+"""Weights of a model that is being exported: from a checkpoint, from a seed, or as they are in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import onnx
+from torch import Tensor, nn
 
-from vpp_deploy.bundle.hashing import sha256_of_bytes
+from vpp_deploy.bundle.manifest import WeightsProvenance
+from vpp_deploy.errors import CheckpointError
+from vpp_deploy.exporters.checkpoint import (
+    CheckpointFile,
+    checkpoint_record,
+    first_that_fits,
+    load_strictly,
+    read_checkpoint,
+    without_prefixes,
+)
+from vpp_deploy.exporters.randomise import randomise_
+from vpp_deploy.exporters.request import ExportRequest
 
-Array = npt.NDArray[Any]
-
-_PARTS = 3
-"""Query, key and value in a fused in-projection."""
+Tensors = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
-class _Source:
-    """How a folded initializer comes from an official tensor: maybe one third of its rows, maybe transposed."""
+class Weights:
+    """Weights to give to a model.
 
-    name: str
-    part: int | None
-    transposed: bool
-
-
-def unfold_weights(model: onnx.ModelProto, state_dict: Mapping[str, Array], min_bytes: int = 1024) -> None:
-    """Replace initializers that are derived from `state_dict` by nodes that derive them.
-
-    Args:
-        model: the traced model; changed in place.
-        state_dict: the official tensors by name.
-        min_bytes: smaller initializers stay as they are.
+    Attributes:
+        record: what the manifest says of them.
+        tensors: of a checkpoint, by name; None if they come from elsewhere.
+        source: that checkpoint.
     """
-    sources = dict(_derived(state_dict))
-    official = {_digest(array) for array in state_dict.values()}
-    present = {tensor.name for tensor in model.graph.initializer}
-    nodes: list[onnx.NodeProto] = []
-    for initializer in list(model.graph.initializer):
-        array = onnx.numpy_helper.to_array(initializer)
-        if array.nbytes < min_bytes or (digest := _digest(array)) in official or digest not in sources:
-            continue
-        source = sources[digest]
-        if source.name not in present:
-            present.add(source.name)
-            model.graph.initializer.append(onnx.numpy_helper.from_array(state_dict[source.name], source.name))
-        nodes += _derivation(source, initializer.name, state_dict[source.name].shape)
-        model.graph.initializer.remove(initializer)
-    for node in reversed(nodes):
-        model.graph.node.insert(0, node)
 
+    record: WeightsProvenance
+    tensors: Tensors | None = None
+    source: CheckpointFile | None = None
 
-def _derived(state_dict: Mapping[str, Array]) -> Iterator[tuple[str, _Source]]:
-    for name, array in state_dict.items():
-        if array.ndim not in (1, 2):
-            continue
-        if array.ndim == 2:
-            yield _digest(array.T), _Source(name, None, True)
-        if "in_proj" in name:
-            for part, rows in enumerate(np.split(array, _PARTS)):
-                yield _digest(rows), _Source(name, part, False)
-                if array.ndim == 2:
-                    yield _digest(rows.T), _Source(name, part, True)
+    @classmethod
+    def of(cls, request: ExportRequest) -> Weights:
+        """The weights that an export was asked for; a module in memory keeps its own.
 
+        Raises:
+            CheckpointError: the checkpoint cannot be read.
+        """
+        if request.random_weights is not None:
+            return cls(WeightsProvenance(kind="random", name="random weights", seed=request.random_weights.seed))
+        if request.checkpoint is None:
+            return cls(WeightsProvenance(kind="memory", name=type(request.model).__name__))
+        source = CheckpointFile(request.checkpoint, request.weights, request.note)
+        return cls(checkpoint_record(request.checkpoint), read_checkpoint(source), source)
 
-def _digest(array: Array) -> str:
-    return f"{array.dtype}{array.shape}{sha256_of_bytes(np.ascontiguousarray(array).data)}"
+    def rows(self, name: str) -> int | None:
+        """Size of the first dimension of a checkpoint's tensor, e.g. how many classes a head has; None without one."""
+        found = self.tensors or {}
+        for tensors in (found, *(renamed for _, renamed in without_prefixes(found))):
+            if (tensor := tensors.get(name)) is not None:
+                return tensor.shape[0] if tensor.ndim else None
+        return None
 
+    def fill(self, model: nn.Module, change: Callable[[Tensors], Mapping[str, Tensor]] = lambda found: found) -> None:
+        """Give a model these weights, in place, strictly by name.
 
-def _derivation(source: _Source, output: str, shape: tuple[int, ...]) -> list[onnx.NodeProto]:
-    make = onnx.helper.make_node
-    current, nodes = source.name, []
-    if source.part is not None:
-        rows = shape[0] // _PARTS
-        bounds = {"start": source.part * rows, "end": (source.part + 1) * rows, "axis": 0}
-        for key, value in bounds.items():
-            nodes.append(make("Constant", [], [f"{output}/{key}"], name=f"{output}/{key}", value_ints=[value]))
-        part = f"{output}/part" if source.transposed else output
-        nodes.append(make("Slice", [current, *(f"{output}/{key}" for key in bounds)], [part], name=f"{output}/Slice"))
-        current = part
-    if source.transposed:
-        nodes.append(make("Transpose", [current], [output], name=f"{output}/Transpose", perm=[1, 0]))
-    return nodes
+        Args:
+            model: its state dict has the checkpoint's own names.
+            change: makes the model's tensors of the checkpoint's, where they are not the same.
+
+        Raises:
+            CheckpointError: they do not fit the model.
+        """
+        if self.record.seed is not None:
+            randomise_(model, self.record.seed)
+        elif self.tensors is not None and self.source is not None:
+            source = self.source
+
+            def load(found: Tensors) -> nn.Module:
+                try:
+                    changed = change(found)
+                except CheckpointError as error:
+                    raise CheckpointError(
+                        f"checkpoint {source} does not fit {type(model).__name__}: {error}"
+                    ) from error
+                except (RuntimeError, ValueError, IndexError, TypeError) as error:  # shapes that no such model has
+                    reason = str(error).strip().partition("\n")[0]
+                    raise CheckpointError(
+                        f"checkpoint {source} does not fit {type(model).__name__}: {reason}"
+                    ) from error
+                return load_strictly(model, changed, source)
+
+            first_that_fits(self.tensors, load, source)

@@ -53,6 +53,11 @@ class OpDefinition:
         inputs: formal input names of the bodies.
         output: formal output name of the bodies.
         attributes: attribute names; in the portable body `@name` refers to them.
+        moves_values: whether it moves or picks values and multiplies none: a decision on its output then rests on the
+            products that give its inputs. False for an op with products inside, which computes them in float32: a
+            decision on its output rests on those.
+        decides: whether its output depends on how values of its inputs compare, such as which of them is largest: the
+            products that give them are then kept in float32. False for an op that decides on products of its own.
         portable: the generic body that travels with every exported model.
         lowerings: bodies for single backends (`onnxruntime`, `tensorrt`); a backend without one uses the portable body.
         plugin: name of the TensorRT plugin that takes the node's inputs and attributes as they are; None where there is
@@ -63,6 +68,8 @@ class OpDefinition:
     inputs: tuple[str, ...]
     output: str
     attributes: tuple[str, ...]
+    moves_values: bool
+    decides: bool
     portable: Body
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     plugin: str | None = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isqrt, prod
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from vpp_deploy.ops.base import Body, NodeSignature, OpDefinition, emit_symbol, exporting
 
@@ -174,6 +176,29 @@ def _query_plane(queries: int) -> tuple[int, int]:
     return rows, queries // rows
 
 
+@dataclass(frozen=True)
+class _Planes:
+    """Sizes of the form with one depthwise `DeformConv` a level; queries lie on a plane of rows and columns."""
+
+    length: int
+    heads: int
+    channels: int
+    queries: int
+    points: int
+    shapes: tuple[tuple[int, int], ...]
+    rows: int
+    columns: int
+
+    def strides(self, level: int) -> tuple[int, int]:
+        """Of the convolution, so that its outputs reach over the level's map."""
+        height, width = self.shapes[level]
+        return -(-height // self.rows), -(-width // self.columns)
+
+    def each(self, name: str) -> str:
+        """A name for every level."""
+        return ", ".join(f"{name}{level}" for level in range(len(self.shapes)))
+
+
 def _as_deform_conv(signature: NodeSignature) -> Body | None:
     """Batch 1, ONNX Runtime CPU: one depthwise `DeformConv` a level, whose kernel points are the sampling points.
 
@@ -185,51 +210,26 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
     (batch, length, heads, width), offsets_shape, _, _ = signature.input_shapes
     if batch != 1:
         return None
-    queries, levels, points = offsets_shape[1], offsets_shape[2], offsets_shape[4]
     sizes = list(signature.attributes["level_shapes"])
-    shapes = list(zip(sizes[0::2], sizes[1::2], strict=True))
-    channels, (rows, columns) = heads * width, _query_plane(queries)
-    base = np.empty((levels, 1, points, 2, queries), np.float32)
-    lines = []
-    for level, (h, w) in enumerate(shapes):
-        stride_y, stride_x = -(-h // rows), -(-w // columns)
-        place = np.arange(queries)
-        base[level, 0, :, 0] = place // columns * stride_y
-        base[level, 0, :, 1] = place % columns * stride_x + np.arange(points)[:, None]
-        bottom = max(0, stride_y * (rows - 1) + 1 - h)
-        right = max(0, stride_x * (columns - 1) + points - w)
-        lines.append(f"""
-            map{level} = Reshape (value{level}, map_shape{level})
-            offset{level} = Reshape (offset_level{level}, offset_shape)
-            mask{level} = Reshape (weight_level{level}, mask_shape)
-            out{level} = DeformConv <group = {channels}, offset_group = {heads}, kernel_shape = [1, {points}],
-                strides = [{stride_y}, {stride_x}], pads = [0, 0, {bottom}, {right}]>
-                (map{level}, ones, offset{level}, no_bias, mask{level})
-        """)
-    constants = {
-        "size_yx": np.array(shapes, np.float32).reshape(levels, 1, 1, 2, 1),
-        "base": base + np.float32(0.5),
-        "ones": np.ones((channels, 1, 1, points), np.float32),
-        "no_bias": np.zeros(channels, np.float32),
-        "value_shape": np.array([length, channels]),
-        "areas": np.array([h * w for h, w in shapes]),
-        "offset_rows_shape": np.array([queries, prod(offsets_shape[2:])]),
-        "offset_planes_shape": np.array([levels, heads, points, 2, queries]),
-        "offset_shape": np.array([1, heads * points * 2, rows, columns]),
-        "weight_shape": np.array([queries, heads, levels, points]),
-        "mask_shape": np.array([1, heads * points, rows, columns]),
-        "out_shape": np.array([1, channels, queries]),
-        **{f"map_shape{level}": np.array([1, channels, h, w]) for level, (h, w) in enumerate(shapes)},
-    }
+    planes = _Planes(
+        length,
+        heads,
+        heads * width,
+        queries=offsets_shape[1],
+        points=offsets_shape[4],
+        shapes=tuple(zip(sizes[0::2], sizes[1::2], strict=True)),
+        rows=_query_plane(offsets_shape[1])[0],
+        columns=_query_plane(offsets_shape[1])[1],
+    )
+    return Body(_deform_conv_text(planes), _deform_conv_constants(planes))
 
-    def each(name: str) -> str:
-        return ", ".join(f"{name}{level}" for level in range(levels))
 
-    return Body(
-        f"""
+def _deform_conv_text(planes: _Planes) -> str:
+    levels = len(planes.shapes)
+    return f"""
         value_rows = Reshape (value, value_shape)
         value_planes = Transpose <perm = [1, 0]> (value_rows)
-        {each("value")} = Split <axis = 1> (value_planes, areas)
+        {planes.each("value")} = Split <axis = 1> (value_planes, areas)
         reference_yx = Transpose <perm = [1, 0]> (reference_points)
         reference_pixels = Mul (reference_yx, size_yx)
         reference_offset = Sub (reference_pixels, base)
@@ -237,17 +237,64 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
         offset_columns = Transpose <perm = [1, 0]> (offset_rows)
         offset_planes = Reshape (offset_columns, offset_planes_shape)
         places = Add (offset_planes, reference_offset)
-        {each("offset_level")} = Split <axis = 0, num_outputs = {levels}> (places)
+        {planes.each("offset_level")} = Split <axis = 0, num_outputs = {levels}> (places)
         weights4 = Reshape (weights, weight_shape)
         weight_planes = Transpose <perm = [2, 1, 3, 0]> (weights4)
-        {each("weight_level")} = Split <axis = 0, num_outputs = {levels}> (weight_planes)
-        {"".join(lines)}
-        total = Sum ({each("out")})
+        {planes.each("weight_level")} = Split <axis = 0, num_outputs = {levels}> (weight_planes)
+        {"".join(_deform_conv_level(planes, level) for level in range(levels))}
+        total = Sum ({planes.each("out")})
         planes = Reshape (total, out_shape)
         attended = Transpose <perm = [0, 2, 1]> (planes)
-        """,
-        constants,
-    )
+        """
+
+
+def _deform_conv_level(planes: _Planes, level: int) -> str:
+    (height, width), (stride_y, stride_x) = planes.shapes[level], planes.strides(level)
+    bottom = max(0, stride_y * (planes.rows - 1) + 1 - height)
+    right = max(0, stride_x * (planes.columns - 1) + planes.points - width)
+    return f"""
+            map{level} = Reshape (value{level}, map_shape{level})
+            offset{level} = Reshape (offset_level{level}, offset_shape)
+            mask{level} = Reshape (weight_level{level}, mask_shape)
+            out{level} = DeformConv <group = {planes.channels}, offset_group = {planes.heads},
+                kernel_shape = [1, {planes.points}],
+                strides = [{stride_y}, {stride_x}], pads = [0, 0, {bottom}, {right}]>
+                (map{level}, ones, offset{level}, no_bias, mask{level})
+        """
+
+
+def _deform_conv_constants(planes: _Planes) -> dict[str, npt.NDArray[Any]]:
+    levels, heads, points = len(planes.shapes), planes.heads, planes.points
+    rows, columns, queries, channels = planes.rows, planes.columns, planes.queries, planes.channels
+    return {
+        "size_yx": np.array(planes.shapes, np.float32).reshape(levels, 1, 1, 2, 1),
+        "base": _sampled_without_offsets(planes) + np.float32(0.5),
+        "ones": np.ones((channels, 1, 1, points), np.float32),
+        "no_bias": np.zeros(channels, np.float32),
+        "value_shape": np.array([planes.length, channels]),
+        "areas": np.array([height * width for height, width in planes.shapes]),
+        "offset_rows_shape": np.array([queries, levels * heads * points * 2]),
+        "offset_planes_shape": np.array([levels, heads, points, 2, queries]),
+        "offset_shape": np.array([1, heads * points * 2, rows, columns]),
+        "weight_shape": np.array([queries, heads, levels, points]),
+        "mask_shape": np.array([1, heads * points, rows, columns]),
+        "out_shape": np.array([1, channels, queries]),
+        **{
+            f"map_shape{level}": np.array([1, channels, height, width])
+            for level, (height, width) in enumerate(planes.shapes)
+        },
+    }
+
+
+def _sampled_without_offsets(planes: _Planes) -> npt.NDArray[np.float32]:
+    """Where the convolutions sample when all offsets are 0, in pixels (y, x): `[levels, 1, points, 2, queries]`."""
+    base = np.empty((len(planes.shapes), 1, planes.points, 2, planes.queries), np.float32)
+    place = np.arange(planes.queries)
+    for level in range(len(planes.shapes)):
+        stride_y, stride_x = planes.strides(level)
+        base[level, 0, :, 0] = place // planes.columns * stride_y
+        base[level, 0, :, 1] = place % planes.columns * stride_x + np.arange(planes.points)[:, None]
+    return base
 
 
 DEFORMABLE_ATTENTION = OpDefinition(
@@ -255,6 +302,8 @@ DEFORMABLE_ATTENTION = OpDefinition(
     inputs=("value", "offsets", "weights", "reference_points"),
     output="attended",
     attributes=("level_shapes",),
+    moves_values=False,
+    decides=False,
     portable=Body(_PORTABLE),
     lowerings={"onnxruntime": _as_deform_conv},
 )

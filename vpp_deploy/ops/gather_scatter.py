@@ -75,6 +75,8 @@ GATHER_TOKENS = OpDefinition(
     inputs=("tokens", "indices"),
     output="gathered",
     attributes=(),
+    moves_values=True,
+    decides=False,
     portable=Body("""
         last = Constant <value_ints = [-1]> ()
         indices64 = Cast <to = 7> (indices)
@@ -90,6 +92,8 @@ SCATTER_TOKENS = OpDefinition(
     inputs=("base", "indices", "tokens"),
     output="scattered",
     attributes=(),
+    moves_values=True,
+    decides=False,
     portable=Body("""
         zero = Constant <value_int = 0> ()
         one = Constant <value_int = 1> ()

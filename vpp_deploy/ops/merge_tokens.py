@@ -88,6 +88,8 @@ MATCH_TOKENS = OpDefinition(
     inputs=("metric",),
     output="rows",
     attributes=("r", "prefix"),
+    moves_values=False,
+    decides=False,  # on similarities of its own
     portable=Body(f"""
         zero = Constant <value_int = 0> ()
         one = Constant <value_int = 1> ()
@@ -165,6 +167,8 @@ MERGE_TOKENS = OpDefinition(
     inputs=("tokens", "rows"),
     output="merged",
     attributes=("count",),
+    moves_values=False,
+    decides=False,
     # A product with a 0/1 matrix: every backend has it, and it is small beside a transformer block.
     portable=Body("""
         zero = Constant <value_int = 0> ()

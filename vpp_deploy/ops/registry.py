@@ -33,7 +33,7 @@ PluginForm = Literal["library", "embedded"]
 """Where a plugin's kernel comes from: a shared library, or PTX in the engine."""
 
 PLUGIN_NAMESPACES: Final[dict[PluginForm, str]] = {"library": "", "embedded": DOMAIN}
-"""As plugins/tensorrt/op_plugin.h and `vpp_deploy.engines.embedded_plugins` register them."""
+"""As plugins/tensorrt/op_plugin.h and `vpp_deploy.engines.tensorrt.embedded_plugins` register them."""
 
 
 def vpp_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:

@@ -62,6 +62,8 @@ SELECT_TOKENS = OpDefinition(
     inputs=("scores", "active"),
     output="indices",
     attributes=("k", "by_position"),
+    moves_values=True,
+    decides=True,
     portable=Body(f"""
         lowest = Constant <value_float = {_LOWEST}> ()
         masked = Where (active, scores, lowest)

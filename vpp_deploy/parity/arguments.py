@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engine import Engine
+from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
 
 

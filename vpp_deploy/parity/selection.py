@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.engine import Array
+from vpp_deploy.engines.protocols import Array
 
 Kind = Literal["tie", "consequence", "mismatch"]
 """Why a token is kept by one side only.
@@ -56,7 +56,7 @@ class SelectionDifference:
     @property
     def overlap(self) -> float:
         """Share of the reference's kept tokens that the engine keeps too, in [0, 1]."""
-        return self.common / self.kept
+        return self.common / self.kept if self.kept else 1.0
 
     def count(self, kind: Kind) -> int:
         """How many of the differing tokens are of this kind."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.engine import Array
+from vpp_deploy.engines.protocols import Array
 
 Rows = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Rows `[n]` of the reference's tensor and rows `[n]` of the engine's tensor that mean the same."""

@@ -1,15 +1,11 @@
-"""What counts as equal, by precision: the one table that parity is judged with."""
+"""What counts as equal: the bars that parity is judged with, one for each task.
+
+Their values are facts of a precision: `vpp_deploy.exporters.precision`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Final, TypeVar
-
-from vpp_deploy.errors import UsageError
-
-Bar = TypeVar("Bar")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +39,6 @@ class Tolerances:
     task: float = 0.1
 
 
-TOLERANCES: Final[Mapping[str, Tolerances]] = MappingProxyType(
-    {
-        "float32": Tolerances(
-            difference=1e-3,
-            tie_margin=1e-5,
-            match_margin=1e-6,
-            mask_margin=1e-3,
-            overlap=0.999,
-            track_agreement=1.0,
-            mask_iou=0.99,
-        ),
-        # Measured on a CPU, and rounded up; not yet on a GPU. See docs/evaluation.md.
-        "float16": Tolerances(
-            difference=0.25,
-            tie_margin=2e-3,
-            match_margin=1e-3,
-            mask_margin=0.1,
-            overlap=0.9,
-            track_agreement=0.9,
-            mask_iou=0.95,
-            ties_everywhere=True,
-        ),
-        "bfloat16": Tolerances(
-            difference=2.0,
-            tie_margin=2e-2,
-            match_margin=8e-3,
-            mask_margin=0.8,
-            overlap=0.75,
-            track_agreement=0.8,
-            mask_iou=0.9,
-            ties_everywhere=True,
-        ),
-    }
-)
-
-
 @dataclass(frozen=True, slots=True)
 class ClassifierTolerances:
     """The bar that an engine of one precision has to meet on a model that classifies images or clips.
@@ -98,32 +58,13 @@ class ClassifierTolerances:
     tie_margin: float
 
 
-CLASSIFIER_TOLERANCES: Final[Mapping[str, ClassifierTolerances]] = MappingProxyType(
-    {
-        "float32": ClassifierTolerances(logits=1e-4, significance=1e-4, tie_margin=1e-5),
-        # Measured on a CPU, and rounded up; not yet on a GPU. See docs/evaluation.md. The proposal is a ConvNet, which
-        # bfloat16 leaves in float32.
-        "float16": ClassifierTolerances(logits=0.1, significance=2e-3, tie_margin=1e-3),
-        "bfloat16": ClassifierTolerances(logits=0.8, significance=1e-4, tie_margin=1e-5),
-    }
-)
+@dataclass(frozen=True, slots=True)
+class TensorTolerances:
+    """The bar that an engine of one precision has to meet on a model whose outputs are not interpreted.
 
-
-def tolerances_for(precision: str) -> Tolerances:
-    """The tolerances of a precision. Those of `float16` and `bfloat16` are provisional: not yet measured on a GPU.
-
-    Raises:
-        UsageError: no tolerances for this precision.
+    Attributes:
+        difference: largest absolute difference of an output or a state tensor of floats, relative to the largest
+            absolute value of the reference's tensor, or to 1 where that is smaller.
     """
-    return _look_up(TOLERANCES, precision)
 
-
-def classifier_tolerances_for(precision: str) -> ClassifierTolerances:
-    """The same for a model that classifies images or clips."""
-    return _look_up(CLASSIFIER_TOLERANCES, precision)
-
-
-def _look_up(table: Mapping[str, Bar], precision: str) -> Bar:
-    if precision not in table:
-        raise UsageError(f"no parity tolerances for precision {precision!r}; there are some for {', '.join(table)}")
-    return table[precision]
+    difference: float

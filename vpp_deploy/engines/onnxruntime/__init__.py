@@ -1,0 +1,23 @@
+"""ONNX Runtime on the processor: the record. It always comes with vpp-deploy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vpp_deploy.engines.backend import Backend
+from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeLoadOptions
+from vpp_deploy.registry import lazy
+
+BACKEND: Final = Backend(
+    name="onnxruntime",
+    title="ONNX Runtime",
+    extra=None,
+    distributions=("onnxruntime", "onnxruntime-gpu"),
+    module="onnxruntime",
+    runs_on="cpu",
+    load_options=OnnxRuntimeLoadOptions,
+    examine=lazy("vpp_deploy.engines.onnxruntime.needs:examine"),
+    problems=lazy("vpp_deploy.engines.onnxruntime.needs:problems"),
+    prepare=lazy("vpp_deploy.engines.onnxruntime.engine:OnnxRuntimeBuild"),
+    load=lazy("vpp_deploy.engines.onnxruntime.engine:load"),
+)

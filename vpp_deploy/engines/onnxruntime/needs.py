@@ -1,0 +1,38 @@
+"""What ONNX Runtime needs on a machine, and whether it is there."""
+
+from __future__ import annotations
+
+from vpp_deploy.engines.backend import Ability, Surroundings
+from vpp_deploy.engines.onnxruntime import BACKEND
+
+
+def providers() -> tuple[tuple[str, ...], str | None]:
+    """The execution providers of the installed ONNX Runtime, and why it does not load if it does not."""
+    try:
+        import onnxruntime
+
+        return tuple(onnxruntime.get_available_providers()), None
+    except (ImportError, OSError, AttributeError) as error:
+        return (), f"onnxruntime does not load ({error}); run: pip install --force-reinstall onnxruntime"
+
+
+def examine(surroundings: Surroundings) -> Ability:
+    """What can be built and run on a machine: everything, if ONNX Runtime loads."""
+    _, broken = providers()
+    return Ability(cannot_build=broken, cannot_run=broken)
+
+
+def problems(surroundings: Surroundings) -> list[str]:
+    """What should be repaired: two distributions of ONNX Runtime side by side, or one that does not load."""
+    _, broken = providers()
+    return [problem for problem in (_two_runtimes(surroundings), broken) if problem]
+
+
+def _two_runtimes(surroundings: Surroundings) -> str | None:
+    usual, with_cuda = BACKEND.distributions
+    if not (surroundings.installed(usual) and surroundings.installed(with_cuda)):
+        return None
+    return (
+        f"{usual} and {with_cuda} are both installed and overwrite each other's files; run: "
+        f"pip uninstall -y {usual} {with_cuda}, then: pip install {usual} (or {with_cuda}, with CUDA)"
+    )

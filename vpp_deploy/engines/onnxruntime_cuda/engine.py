@@ -1,0 +1,110 @@
+"""ONNX Runtime on an NVIDIA GPU, with the state of every stream on the device. Not yet run on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import onnx
+import onnxruntime
+
+from vpp_deploy import ops
+from vpp_deploy.bundle.external_data import externalize
+from vpp_deploy.bundle.manifest import GraphRole
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engines.backend import BuildProgress
+from vpp_deploy.engines.device import Context
+from vpp_deploy.engines.device_stream import DeviceStream
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.loaded import BuiltEngine
+from vpp_deploy.engines.onnxruntime import BACKEND as ON_PROCESSOR
+from vpp_deploy.engines.onnxruntime.engine import new_session, session_options
+from vpp_deploy.engines.onnxruntime_cuda import BACKEND
+from vpp_deploy.engines.onnxruntime_cuda.device import OnnxRuntimeContext, OnnxRuntimeDevice
+from vpp_deploy.engines.onnxruntime_cuda.needs import PROVIDER, REMEDY
+from vpp_deploy.errors import DeviceError
+from vpp_deploy.options import NoOptions
+
+_WEIGHTS_FILE: Final = "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class OnnxRuntimeCudaBuild:
+    """A build of both graphs of a bundle; there is nothing to choose."""
+
+    bundle: Bundle
+    options: NoOptions
+
+    @property
+    def wanted(self) -> EngineRecord:
+        """The engine's record, as far as it is known before it is built."""
+        return EngineRecord(
+            backend=BACKEND.name,
+            backend_version=BACKEND.required_version(),
+            precision=self.bundle.manifest.precision,
+            source=source_hashes(self.bundle),
+            files={},
+        )
+
+    def run(self, progress: BuildProgress = lambda step, share: None) -> None:
+        """Lower the graphs and store them. They are optimised when they are loaded, for the GPU that is there then.
+
+        Raises:
+            OutputError: the bundle cannot be written to.
+        """
+        bundle = self.bundle
+        with engine_writer(bundle, BACKEND.name) as (folder, finish):
+            models = {}
+            for role in bundle.manifest.roles:
+                graph = onnx.load(bundle.graph_path(role), load_external_data=False)
+                models[str(role)] = ops.lower(graph, ON_PROCESSOR.name)
+                onnx.load_external_data_for_model(models[str(role)], str(bundle.path))
+            externalize(models, folder / _WEIGHTS_FILE)
+            for name, model in models.items():
+                onnx.save(model, folder / f"{name}.onnx")
+            finish(self.wanted)
+
+
+def load(bundle: Bundle, options: NoOptions) -> OnnxRuntimeCudaEngine:
+    """Load the engine that a bundle has; see `OnnxRuntimeCudaEngine`."""
+    return OnnxRuntimeCudaEngine(bundle)
+
+
+class OnnxRuntimeCudaEngine(BuiltEngine):
+    """A bundle's graphs on ONNX Runtime's CUDA provider.
+
+    Args:
+        bundle: a bundle with a built engine.
+        device: `cuda`; `cpu` runs the same code, binding and all, on the processor.
+
+    Raises:
+        IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle or this version.
+        DeviceError: ONNX Runtime has no CUDA provider, or it does not start here.
+    """
+
+    def __init__(self, bundle: Bundle, device: str = "cuda") -> None:
+        super().__init__(bundle, BACKEND)
+        self._device = OnnxRuntimeDevice(device)
+        provider = PROVIDER if device == "cuda" else "CPUExecutionProvider"
+        if provider not in onnxruntime.get_available_providers():
+            raise DeviceError(
+                f"this ONNX Runtime {onnxruntime.__version__} has no {provider}: {REMEDY}; or use --engine "
+                f"{ON_PROCESSOR.name}"
+            )
+        self._sessions = {
+            role: new_session(self._folder / f"{role}.onnx", session_options(threads=None), provider)
+            for role in self._manifest.roles
+        }
+        for session in self._sessions.values():
+            if (active := session.get_providers()[0]) != provider:
+                raise DeviceError(
+                    f"ONNX Runtime's {provider} did not start (active: {active}); see `vpp-deploy doctor` for driver "
+                    f"and GPU, or use --engine {ON_PROCESSOR.name}"
+                )
+
+    def open_stream(self) -> DeviceStream:
+        """A new stream with empty state; no weights are copied."""
+        return DeviceStream(self._manifest, self._device, self._context)
+
+    def _context(self, role: GraphRole) -> Context:
+        return OnnxRuntimeContext(self._sessions[role])

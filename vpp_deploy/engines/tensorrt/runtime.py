@@ -1,0 +1,122 @@
+"""TensorRT and TensorRT-RTX engine files at run time. Not yet run on a GPU: written against the documented API."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from vpp_deploy.bundle.manifest import GraphRole, Manifest
+from vpp_deploy.engines.backend import Backend
+from vpp_deploy.engines.device import Buffer, Queue
+from vpp_deploy.engines.tensorrt import RECORDS
+from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, load_into
+from vpp_deploy.errors import DependencyError, DeviceError, IncompatibleEngineError
+
+
+class TensorRtRuntime:
+    """Deserialised engines, one per graph, shared by the contexts of all streams.
+
+    Args:
+        backend: `tensorrt` or `tensorrt-rtx`.
+        files: each graph's engine file.
+        manifest: what the engines' inputs and outputs should be.
+        library: the engines' plugins; None if they have none.
+        host_code: allow code in the engine to run on the processor, as version compatible engines need it.
+
+    Raises:
+        DependencyError: the backend's package is not installed or does not load.
+        PluginError: the plugin library does not load.
+        IncompatibleEngineError: an engine cannot be deserialised here, or has other inputs and outputs.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        files: dict[GraphRole, Path],
+        manifest: Manifest,
+        library: PluginLibrary | None = None,
+        *,
+        host_code: bool = False,
+    ) -> None:
+        self._trt = _import(RECORDS[backend])
+        self._logger = self._trt.Logger(self._trt.Logger.WARNING)
+        if library is not None:
+            load_into(self._trt, backend, library)
+        self._runtime = self._trt.Runtime(self._logger)
+        if host_code:
+            self._runtime.engine_host_code_allowed = True
+        self._engines = {role: self._deserialise(path) for role, path in files.items()}
+        for role, engine in self._engines.items():
+            check_tensors(engine, manifest, role, files[role])
+
+    def create_context(self, role: GraphRole) -> TensorRtContext:
+        """A new execution context; no weights are copied.
+
+        Raises:
+            DeviceError: there is not enough device memory.
+        """
+        context = self._engines[role].create_execution_context()
+        if context is None:
+            raise DeviceError(f"no execution context for the {role} graph: most likely device memory ran out")
+        return TensorRtContext(context, role)
+
+    def _deserialise(self, path: Path) -> Any:
+        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if engine is None:
+            raise IncompatibleEngineError(
+                f"{path} cannot be deserialised here (its reason is logged above); build the engine on this machine"
+            )
+        return engine
+
+
+class TensorRtContext:
+    """One stream's execution context of one engine."""
+
+    def __init__(self, context: Any, role: GraphRole) -> None:
+        self._context, self._role = context, role
+
+    def bind(self, name: str, buffer: Buffer) -> None:
+        """Have an input or output live at this device address from now on."""
+        if not self._context.set_tensor_address(name, buffer.address):
+            raise DeviceError(f"TensorRT does not take an address for {name} of the {self._role} graph")
+
+    def enqueue(self, queue: Queue) -> None:
+        """Queue one run in a CUDA stream."""
+        if not self._context.execute_async_v3(queue.handle):
+            raise DeviceError(f"TensorRT could not run the {self._role} graph (its reason is logged above)")
+
+
+def check_tensors(engine: Any, manifest: Manifest, role: GraphRole, path: Path) -> None:
+    """Hold an engine's inputs and outputs to the manifest.
+
+    Raises:
+        IncompatibleEngineError: a tensor is missing, is too many, or has another shape.
+    """
+    graph = manifest.graphs[role]
+    expected = {tensor.name: tuple(tensor.shape) for tensor in (*graph.inputs, *graph.outputs)}
+    for state in manifest.state:
+        expected[state.output] = tuple(state.shape)
+        if role == "step":
+            expected[state.input] = tuple(state.shape)
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    found = {name: tuple(engine.get_tensor_shape(name)) for name in names}
+    if found != expected:
+        differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
+        first = differing[0]
+        raise IncompatibleEngineError(
+            f"{path}: tensor {first} is {_shape(found.get(first))}, the manifest says {_shape(expected.get(first))}; "
+            "build the engine again"
+        )
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "not there" if shape is None else str(list(shape))
+
+
+def _import(record: Backend) -> Any:
+    try:
+        return importlib.import_module(record.module)
+    except (ImportError, OSError, RuntimeError) as error:  # NVIDIA's packages load shared libraries on import
+        reason = " ".join(str(error).split())
+        raise DependencyError(f"{record.name} does not load ({reason}): {record.install_command}") from error

@@ -1,0 +1,62 @@
+"""Everything that says which pruned model is meant, except for its weights. Nothing here needs PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar
+
+from vpp_deploy.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PaprConfig:
+    """A pruned model.
+
+    Attributes:
+        model: as `vpp_deploy.families.papr.catalogue.lookup` takes it.
+        keep: keep ratio z in (0, 1]; 1 prunes nothing.
+        proposal: name of the proposal; None for the model's default.
+        size: height and width in pixels; None for what the model was trained with.
+        stages: stages of a ConvNeXt or Swin that are pruned; None for all.
+        merge: tokens that each block of the later half of a ViT merges (ToMe), at keep ratio 1 every block; 0 for none.
+        classes: number of classes; None for as many as the model's published weights have.
+
+    Raises:
+        ConfigError: a keep ratio outside (0, 1], or a negative number of merged tokens.
+    """
+
+    family: ClassVar[str] = "papr"
+
+    model: str
+    keep: float
+    proposal: str | None = None
+    size: tuple[int, int] | None = None
+    stages: tuple[int, ...] | None = None
+    merge: int = 0
+    classes: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.keep <= 1:
+            raise ConfigError(f"keep ratio {self.keep}: it must be above 0 and at most 1 (1 keeps every patch)")
+        if self.merge < 0:
+            raise ConfigError(f"merge {self.merge}: it must be 0 or more tokens")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON keeps; `from_dict` reads it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> PaprConfig:
+        """The configuration in a bundle's manifest.
+
+        Raises:
+            ConfigError: fields that are missing, unknown or not what they should be.
+        """
+        if unknown := content.keys() - {field.name for field in fields(cls)}:
+            raise ConfigError(f"model configuration: unknown fields {', '.join(sorted(unknown))}; export it again")
+        lists = {name: tuple(content[name]) for name in ("size", "stages") if content.get(name) is not None}
+        try:
+            return cls(**{**content, **lists})
+        except TypeError as error:
+            raise ConfigError(f"model configuration: {error}; export it again") from error

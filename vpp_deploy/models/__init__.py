@@ -1,1 +1,0 @@
-"""The PyTorch reference models: what is true."""

@@ -1,1 +1,0 @@
-"""PaPr: prune off-the-shelf vision transformers, ConvNets and video transformers without training."""

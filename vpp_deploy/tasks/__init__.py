@@ -1,0 +1,77 @@
+"""Tasks: what comes out of a model and what a user does with it. No PyTorch.
+
+`TASKS` names them; a bundle's manifest says which one it is for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Final
+
+from vpp_deploy.registry import Registry
+from vpp_deploy.tasks.task import Task
+
+if TYPE_CHECKING:
+    from vpp_deploy.bundle.reader import Bundle
+    from vpp_deploy.engines.protocols import Engine
+
+TASKS: Final[Registry[Task]] = Registry(
+    "task",
+    {
+        "segmentation": "vpp_deploy.tasks.segmentation:TASK",
+        "classification": "vpp_deploy.tasks.classification:TASK",
+        "tensors": "vpp_deploy.tasks.tensors:TASK",
+    },
+    Task,
+)
+
+
+def open_session(engine: Engine, **options: Any) -> Any:
+    """The session of an engine's task: `VideoSession`, `ClassificationSession` or `TensorSession`.
+
+    Args:
+        engine: any engine.
+        options: of the session, e.g. `noise_seed` of a `VideoSession`, `top` of a `ClassificationSession`.
+
+    Raises:
+        UsageError: see the session.
+    """
+    return TASKS[engine.manifest.task].open_session(engine, **options)
+
+
+def check_parity(
+    bundle: Bundle,
+    engine: Engine,
+    source: str | PathLike[str] | Iterable[Any],
+    *,
+    frames: int | None = 30,
+    reference: Engine | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Any:
+    """Measure how far an engine is from the PyTorch reference on the same frames.
+
+    Args:
+        bundle: the bundle that the engine was made from.
+        engine: the engine under test.
+        source: what to run on: a video file, a folder of images or (classifiers) an image, frames at the engine's frame
+            size in order; of a model of plain tensors an `.npz` file, or its inputs frame by frame.
+        frames: how many frames (classifiers: images or clips) to compare at most; None takes all.
+        reference: what to compare with; None builds the PyTorch reference (`open_reference`).
+        progress: called with the number of frames done.
+
+    Returns:
+        The task's report: `passed`, `problems`, `notes`, `to_dict()`, `raise_for_failure()`. Nothing is stored in the
+        bundle; see `vpp_deploy.parity.report_common.store`.
+
+    Raises:
+        UsageError: the engine is of another bundle; `frames` is below 1; there is no frame; a frame of another size.
+        VideoError: the source cannot be read.
+        DependencyError: PyTorch is not installed and no reference is given.
+        CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
+    """
+    task = TASKS[bundle.manifest.task]
+    return task.check_parity(bundle, engine, source, frames=frames, reference=reference, progress=progress)
+
+
+__all__ = ["TASKS", "Task", "check_parity", "open_session"]

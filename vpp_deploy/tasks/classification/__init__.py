@@ -1,0 +1,34 @@
+"""Classification of images and clips, with the patches that mattered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vpp_deploy.registry import lazy
+from vpp_deploy.tasks.classification.options import RunOptions
+from vpp_deploy.tasks.task import Task
+
+if TYPE_CHECKING:
+    from vpp_deploy.bundle.manifest import Manifest
+
+
+def _source(manifest: Manifest) -> str:
+    from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+
+    return "VIDEO" if ClassificationManifest.of(manifest, "this hint").clip else "IMAGES"
+
+
+TASK = Task(
+    name="classification",
+    title="classification",
+    results="labels and kept patches",
+    run_options=RunOptions,
+    open_session=lazy("vpp_deploy.tasks.classification.session:ClassificationSession"),
+    run=lazy("vpp_deploy.tasks.classification.infer:run"),
+    next_run=lambda manifest: (_source(manifest),),
+    source=_source,
+    check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),
+    render=lazy("vpp_deploy.tasks.classification.parity.render:render_classification"),
+    describe=lazy("vpp_deploy.tasks.classification.inspect:describe"),
+    page=lazy("vpp_deploy.tasks.classification.inspect:page"),
+)

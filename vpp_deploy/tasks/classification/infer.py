@@ -1,0 +1,91 @@
+"""What `vpp-deploy infer` does: from images or a video to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.tasks.classification.options import RunOptions
+from vpp_deploy.tasks.classification.results import ClassificationResult
+from vpp_deploy.tasks.classification.run import ClassificationOutputs, ClassificationSummary, run_classification
+from vpp_deploy.tasks.classification.session import ClassificationSession
+from vpp_deploy.tasks.common import PARTS
+from vpp_deploy.tasks.task import RunRequest
+from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import frame_bar
+
+LONGEST_TABLE: Final = 20
+"""Images or clips whose labels are printed."""
+_LONGEST_NAME: Final = 30
+
+
+def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
+    """Run images or a video, print the labels if they are not written anywhere, and tell how it went."""
+    source, outputs = request.source, ClassificationOutputs(request.output, request.json)
+    session = ClassificationSession(engine, options.top, options.hop)
+    first: list[ClassificationResult] = []
+
+    def keep(result: ClassificationResult) -> None:
+        if len(first) < LONGEST_TABLE:
+            first.append(result)
+
+    with frame_bar() as progress:
+        summary = run_classification(
+            session, source, outputs, max_frames=request.max_frames, progress=progress, each=keep
+        )
+    if not outputs.paths:
+        console.show(label_table(first, session.manifest.class_names))
+        if (more := summary.samples - len(first)) > 0:
+            console.say(f"… and {more} more, use --json")
+    show_summary(summary, source, outputs, clips=session.manifest.clip is not None)
+    if session.manifest.provenance.weights.kind == "random":
+        console.warn("the bundle's weights are random and untrained: labels and significance mean nothing")
+    if summary.problem:
+        console.warn(f"{summary.problem}; the {_count(summary.frames, 'frame')} that could be decoded were processed")
+
+
+def label_table(results: Sequence[ClassificationResult], class_names: Sequence[str]) -> Table:
+    """A line for each image or clip: what it is, and its labels with their probabilities."""
+    clips = any(len(result.indices) > 1 for result in results)
+    table = console.table("frames" if clips else "image", "labels")
+    for result in results:
+        labels = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
+        table.add_row(
+            console.one_line(_what(result)),
+            "   ".join(f"{console.percent(score)} {_short(class_names[label])}" for label, score in labels),
+        )
+    return table
+
+
+def show_summary(summary: ClassificationSummary, source: Path, outputs: ClassificationOutputs, *, clips: bool) -> None:
+    """Print how a run went and what was written."""
+    rate = summary.frames / summary.wall_seconds
+    size = "several sizes" if summary.original_size is None else console.height_by_width(summary.original_size)
+    console.say(
+        f"{source}: {_count(summary.frames, 'frame' if clips else 'image')} of {size} in {summary.wall_seconds:.1f} s, "
+        f"{rate:.1f} per second" + (f"; {_count(summary.samples, 'clip')}" if clips else "")
+    )
+    kept = "  ".join(f"{point} {console.percent(ratio)}" for point, ratio in summary.keep_ratios.items())
+    parts = "  ".join(f"{part} {1000 * summary.seconds[part] / summary.samples:.1f}" for part in PARTS)
+    rows = [("tokens kept", kept or "all (dense)"), (f"ms per {'clip' if clips else 'image'}", f"{parts}  (means)")]
+    if outputs.paths:
+        rows.append(("written", "\n".join(map(str, outputs.paths))))
+    console.show(console.facts(rows))
+
+
+def _what(result: ClassificationResult) -> str:
+    """The file name, or the frames and the time of the first."""
+    frames = "–".join(str(index) for index in sorted({result.indices[0], result.indices[-1]}))
+    return result.name or (frames if result.time is None else f"{frames} ({float(result.time):.2f} s)")
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip(' ,')}…"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

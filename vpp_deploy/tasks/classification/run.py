@@ -1,0 +1,149 @@
+"""Images or a whole video on one classification session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+
+from vpp_deploy.frames import Frame, Size
+from vpp_deploy.tasks.classification.overlay_writer import OverlayWriter
+from vpp_deploy.tasks.classification.reader import read_pictures
+from vpp_deploy.tasks.classification.results import ClassificationResult
+from vpp_deploy.tasks.classification.session import ClassificationSession
+from vpp_deploy.tasks.classification.writers import ClassificationLinesWriter
+from vpp_deploy.tasks.common import PARTS, Progress, check_distinct
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationOutputs:
+    """What to write; None leaves one out.
+
+    Attributes:
+        overlay: a video (`.mp4`, `.mov` or `.mkv`), or without an extension a folder of PNG pictures.
+        json_lines: one JSON object per image or clip and line, see `ClassificationLinesWriter`.
+    """
+
+    overlay: Path | None = None
+    json_lines: Path | None = None
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files and folders that will be written."""
+        return tuple(path for path in (self.overlay, self.json_lines) if path is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassificationSummary:
+    """How a run went.
+
+    Attributes:
+        frames: number of images, or frames of the video, that were read.
+        samples: number of images, or clips, that were classified.
+        original_size: height and width of the source in pixels; None where images differ in size.
+        keep_ratios: share of the patches kept at each pruning point, in [0, 1].
+        wall_seconds: from opening the input to closing the outputs.
+        seconds: wall time of all frames by part (`PARTS`).
+        problem: damage found in the video, as one line, or None.
+    """
+
+    frames: int
+    samples: int
+    original_size: Size | None
+    keep_ratios: Mapping[str, float]
+    wall_seconds: float
+    seconds: Mapping[str, float]
+    problem: str | None
+
+
+def run_classification(
+    session: ClassificationSession,
+    path: Path | str,
+    outputs: ClassificationOutputs | None = None,
+    *,
+    max_frames: int | None = None,
+    progress: Progress = lambda done, expected: None,
+    each: Callable[[ClassificationResult], None] = lambda result: None,
+) -> ClassificationSummary:
+    """Classify an image, each image of a folder, or the clips of a video.
+
+    Outputs are opened before the first frame and appear under their names when all went well; see their writers for
+    what an error leaves. Of a damaged video, everything that can be decoded counts (`ClassificationSummary.problem`
+    tells).
+
+    Args:
+        session: any.
+        path: image, image folder or video file.
+        outputs: what to write; None writes nothing.
+        max_frames: stop after this many images or frames.
+        progress: see `Progress`; called after each image or clip.
+        each: called with each result.
+
+    Raises:
+        UsageError: an output would overwrite the input or another output; `max_frames` is below 1.
+        VideoError: the input cannot be read; or sizes differ where one is needed: in a video of clips, or for a video
+            as output.
+        OutputError: an output cannot be written.
+        DependencyError: this PyAV has no H.264 encoder.
+    """
+    outputs = outputs or ClassificationOutputs()
+    check_distinct(path, outputs.paths)
+    begin = perf_counter()
+    seconds = dict.fromkeys(PARTS, 0.0)
+    keep_ratios: dict[str, float] = {}
+    samples = 0
+    with ExitStack() as stack:
+        reader = stack.enter_context(read_pictures(path, session.manifest, max_frames))
+        frames = _Frames(reader)
+        sinks: list[Callable[[ClassificationResult], None]] = [each]
+        if outputs.overlay is not None:
+            overlay = stack.enter_context(OverlayWriter(outputs.overlay, reader, session.manifest))
+            frames.observe = overlay.add
+            sinks.append(overlay.write)
+        if outputs.json_lines is not None:
+            lines = stack.enter_context(ClassificationLinesWriter(outputs.json_lines, session.manifest.class_names))
+            sinks.append(lines.write)
+        for _, result in session.run(frames):
+            start = perf_counter()
+            for write in sinks:
+                write(result)
+            seconds["write"] += perf_counter() - start
+            for part, spent in result.seconds.items():
+                seconds[part] += spent
+            keep_ratios, samples = result.keep_ratios, samples + 1
+            progress(frames.count, reader.frame_count)
+    return ClassificationSummary(
+        frames=frames.count,
+        samples=samples,
+        original_size=frames.sizes.pop() if len(frames.sizes) == 1 else None,
+        keep_ratios=keep_ratios,
+        wall_seconds=perf_counter() - begin,
+        seconds=seconds | {"decode": frames.seconds},
+        problem=reader.problem,
+    )
+
+
+class _Frames(Iterator[Frame]):
+    """Frames on their way to the session, counted and timed.
+
+    Attributes:
+        observe: is shown each frame.
+    """
+
+    def __init__(self, source: Iterator[Frame]) -> None:
+        self.observe: Callable[[Frame], None] = lambda frame: None
+        self.count = 0
+        self.seconds = 0.0
+        self.sizes: set[Size] = set()
+        self._source = source
+
+    def __next__(self) -> Frame:
+        start = perf_counter()
+        frame = next(self._source)
+        self.seconds += perf_counter() - start
+        self.count += 1
+        self.sizes.add(frame.original_size)
+        self.observe(frame)
+        return frame

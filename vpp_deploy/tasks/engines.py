@@ -1,0 +1,25 @@
+"""A bundle's engines by name, the PyTorch reference among them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engines import load_engine
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.families import STATIC, open_reference
+
+TORCH: Final = "torch"
+"""The PyTorch reference; it is made from the bundle's weights and needs no build."""
+
+
+def open_engine(bundle: Bundle, name: str, selection: str = STATIC) -> Engine:
+    """The PyTorch reference, or an engine that was built in the bundle.
+
+    Raises:
+        UsageError: the model's family does not select tokens in that way, or is not known here.
+        DependencyError: PyTorch, or the backend's package, is not installed.
+        IncompatibleEngineError: there is no such engine in the bundle, or it does not fit.
+        CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
+    """
+    return open_reference(bundle, selection) if name == TORCH else load_engine(bundle, name)

@@ -1,0 +1,212 @@
+"""Evaluation: every video through every engine, then the scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from statistics import fmean
+from tempfile import TemporaryDirectory
+
+from vpp_deploy._version import __version__
+from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_file
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.errors import DatasetError, UsageError, VideoError
+from vpp_deploy.tasks.engines import open_engine
+from vpp_deploy.tasks.segmentation.evaluation.dataset import Dataset, Skipped, Video, match_categories, open_dataset
+from vpp_deploy.tasks.segmentation.evaluation.engines import Mode, check_engines, engine_record
+from vpp_deploy.tasks.segmentation.evaluation.metrics import import_trackeval, score
+from vpp_deploy.tasks.segmentation.evaluation.predictions import PredictionStore, VideoPredictions, predict
+from vpp_deploy.tasks.segmentation.evaluation.report import EvaluationReport, EvaluationRun
+from vpp_deploy.tasks.segmentation.evaluation.submission import read_submission
+from vpp_deploy.tasks.segmentation.session import VideoSession
+
+Progress = Callable[[int, int], None]
+"""Called after each video of each engine with the number done and the number in all."""
+
+
+def evaluate(
+    bundle: Bundle,
+    data: Dataset | Path | str,
+    engines: Sequence[str | Engine] = ("onnxruntime",),
+    *,
+    mode: Mode = "topk",
+    work: Path | str | None = None,
+    keep_work: bool = True,
+    progress: Progress = lambda done, total: None,
+) -> EvaluationReport:
+    """Measure a bundle's task accuracy on a data set in YouTube-VIS layout.
+
+    Each video is a session of its own, without selection noise; frames are decoded at their own size and masks are
+    scored at that size. Objects of classes that the data set does not have are left out.
+
+    Args:
+        bundle: an open bundle.
+        data: what to evaluate on: a folder, or what `open_dataset` made of one.
+        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the bundle.
+        mode: `threshold` selects tokens as in training, for `torch` by name only.
+        work: folder in which the predictions are kept video by video, so that a second call with the same bundle,
+            engine, mode and annotations goes on where the first one ended; None keeps nothing.
+        keep_work: leave the predictions there after a success.
+        progress: see `Progress`.
+
+    Raises:
+        UsageError: no engine, an unknown one, one twice; `threshold` with another one than `torch`; an engine of
+            another bundle.
+        DatasetError: the data set is not sound, see `open_dataset`, or has a class that the model does not have.
+        VideoError: a frame cannot be decoded.
+        OutputError: the work folder cannot be written to.
+        DependencyError: TrackEval is not installed, or what an engine needs.
+        IncompatibleEngineError: an engine is not built, or does not fit.
+    """
+    check_engines(engines, mode)
+    import_trackeval()
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    manifest = SegmentationManifest.of(bundle.manifest, "evaluation of instances")
+    categories = match_categories(dataset, manifest.class_names)
+    faults: dict[int, Skipped] = {}
+    found: list[tuple[str, dict[int, VideoPredictions]]] = []
+    stores = []
+    done, total = count(1), len(dataset.videos) * len(engines)
+    with ExitStack() as stack:
+        folder = Path(work or stack.enter_context(TemporaryDirectory(prefix="vpp-deploy-")))
+        for chosen in engines:
+            engine = open_engine(bundle, chosen, mode) if isinstance(chosen, str) else chosen
+            if engine.manifest != bundle.manifest:
+                raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}")
+            store = PredictionStore(folder, fingerprint(bundle, engine.backend, mode, dataset))
+            stack.callback(store.tidy)
+            stores.append(store)
+            predictions = {}
+            for video in dataset.videos:
+                if video.id not in faults:
+                    with _noting(faults, video, dataset.keep_going):
+                        predictions[video.id] = _predict(store, engine, video, categories)
+                progress(next(done), total)
+            found.append((engine.backend, predictions))
+        sound = _sound(dataset, faults)
+        runs = [_run(manifest, name, mode, dataset, sound, predictions) for name, predictions in found]
+        if not keep_work:
+            for store in stores:
+                store.clear()
+    return EvaluationReport(
+        bundle=bundle.path.name,
+        data=str(dataset.folder),
+        annotations=str(dataset.annotations),
+        runs=tuple(runs),
+        skipped=(*dataset.skipped, *faults.values()),
+    )
+
+
+def evaluate_predictions(predictions: Path | str, data: Dataset | Path | str) -> EvaluationReport:
+    """Score a file of predictions in the official submission format, as JSON or zipped.
+
+    Args:
+        predictions: the file, see `read_submission`.
+        data: what to evaluate on: a folder, or what `open_dataset` made of one.
+
+    Raises:
+        DatasetError: the data set is not sound; the file is not a submission, or does not fit the data set.
+        DependencyError: TrackEval is not installed.
+    """
+    import_trackeval()
+    dataset = data if isinstance(data, Dataset) else open_dataset(data)
+    path = Path(predictions)
+    run = EvaluationRun(
+        engine=path.name,
+        mode=None,
+        keep=None,
+        scores=score(dataset.categories, dataset.videos, read_submission(path, dataset)),
+        kept=None,
+        kept_by_blocks=None,
+        objects_kept=None,
+        videos=len(dataset.videos),
+        frames=_frames(dataset.videos),
+    )
+    return EvaluationReport(None, str(dataset.folder), str(dataset.annotations), (run,), dataset.skipped)
+
+
+def fingerprint(bundle: Bundle, engine: str, mode: Mode, dataset: Dataset) -> str:
+    """16 hex digits that differ wherever predictions could: bundle, engine as built, mode, annotations, version."""
+    record = engine_record(bundle, engine)
+    parts = {
+        "vpp_deploy": __version__,
+        "manifest": bundle.manifest.model_dump(mode="json"),
+        "engine": [engine, record and sha256_of_file(record)],
+        "mode": mode,
+        "annotations": dataset.sha256,
+    }
+    return sha256_of_bytes(json.dumps(parts, sort_keys=True).encode())[:16]
+
+
+@contextmanager
+def _noting(faults: dict[int, Skipped], video: Video, keep_going: bool) -> Iterator[None]:
+    """With `keep_going`, a fault of the video ends the block and is noted; without, it is raised."""
+    try:
+        yield
+    except (DatasetError, VideoError) as error:
+        if not keep_going:
+            raise
+        faults[video.id] = Skipped(video.name, str(error))
+
+
+def _predict(store: PredictionStore, engine: Engine, video: Video, categories: Mapping[int, int]) -> VideoPredictions:
+    predictions = store.load(video)
+    if predictions is None:
+        predictions = predict(VideoSession(engine), video, categories)
+        store.save(video, predictions)
+    return predictions
+
+
+def _sound(dataset: Dataset, faults: Mapping[int, Skipped]) -> list[Video]:
+    sound = [video for video in dataset.videos if video.id not in faults]
+    if not sound:
+        first = next(iter(faults.values()))
+        raise DatasetError(f"{dataset.annotations}: every video has a fault, the first one: {first.reason}")
+    return sound
+
+
+def _run(
+    manifest: SegmentationManifest,
+    engine: str,
+    mode: Mode,
+    dataset: Dataset,
+    videos: Sequence[Video],
+    predictions: Mapping[int, VideoPredictions],
+) -> EvaluationRun:
+    found = [predictions[video.id] for video in videos]
+    points = [point.name for point in manifest.pruning_points]
+    kept = {point: [ratio for video in found for ratio in (video.kept or {}).get(point, [])] for point in points}
+    objects = {
+        point: [pair for video in found for pair in (video.objects_kept or {}).get(point, [])] for point in points
+    }
+    return EvaluationRun(
+        engine=engine,
+        mode=mode,
+        keep=_keep(manifest),
+        scores=score(dataset.categories, videos, predictions),
+        kept={point: fmean(ratios) for point, ratios in kept.items() if ratios},
+        kept_by_blocks=fmean(share for video in found for share in video.kept_by_blocks or []),
+        objects_kept={
+            point: sum(kept for kept, _ in pairs) / total
+            for point, pairs in objects.items()
+            if (total := sum(total for _, total in pairs))
+        },
+        videos=len(videos),
+        frames=_frames(videos),
+    )
+
+
+def _keep(manifest: SegmentationManifest) -> str:
+    """The keep schedule: its name, or its ratios."""
+    if manifest.model.keep_schedule != "custom":
+        return manifest.model.keep_schedule
+    return ",".join(f"{point.keep_ratio:g}" for point in manifest.pruning_points)
+
+
+def _frames(videos: Iterable[Video]) -> int:
+    return sum(len(video.files) for video in videos)

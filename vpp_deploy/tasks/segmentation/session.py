@@ -1,0 +1,199 @@
+"""A video session: frames in, tracked instances out, with the state of one stream in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from time import perf_counter
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Prefetches, StreamState
+from vpp_deploy.errors import UsageError
+from vpp_deploy.frames import Frame
+from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.tracking.detections import decode_detections
+from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState, TrackFeed
+
+NOISE_INPUT = "selection_noise"
+
+
+@dataclass(frozen=True)
+class SessionState:
+    """A snapshot of a session.
+
+    Attributes:
+        stream: the engine's state tensors.
+        tracker: the tracker's memory.
+        frames: how many frames of the video have been seen.
+        last_index: index of the last frame, -1 before the first.
+        noise: state of the noise generator.
+    """
+
+    stream: StreamState
+    tracker: TrackerState
+    frames: int
+    last_index: int
+    noise: Mapping[str, Any]
+
+
+class VideoSession:
+    """One video on one engine, frame by frame and strictly in order.
+
+    A second video is a second session over the same engine; weights are not copied. Not thread-safe.
+
+    ```python
+    with VideoSession(engine) as session:
+        for frame in read_video("street.mp4", size=engine.frame_size):
+            result = session(frame)
+    ```
+
+    Args:
+        engine: any engine.
+        noise_seed: seed of the Gumbel noise of a bundle exported with `selection_noise`; None feeds zeros, which makes
+            selection deterministic.
+
+    Raises:
+        UsageError: a bundle for another task; a noise seed for one without a noise input.
+    """
+
+    def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
+        manifest = SegmentationManifest.of(engine.manifest, "a video session")
+        self.engine = engine
+        self.manifest = manifest
+        self.stream: EngineStream = engine.open_stream()
+        self.tracker = QueryTracker(manifest.tracker, manifest.detection.num_queries, manifest.detection.query_width)
+        self._noise_seed = noise_seed
+        self._noise_shape = next((t.shape for t in manifest.graphs["step"].inputs if t.name == NOISE_INPUT), None)
+        if noise_seed is not None and self._noise_shape is None:
+            raise UsageError("noise seed given, but the bundle takes no noise; export it with selection noise")
+        self._feed: TrackFeed | None = None
+        self.reset()
+
+    def __enter__(self) -> VideoSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.reset()
+
+    def __call__(self, frame: Frame | npt.NDArray[np.uint8]) -> FrameResult:
+        """Process the next frame.
+
+        Args:
+            frame: a frame from `read_video`, or `[H, W, 3]` uint8 RGB at the engine's frame size.
+
+        Raises:
+            UsageError: a frame of another size, or one that does not come after the last one.
+        """
+        start = perf_counter()
+        frame = self.as_frame(frame)
+        inputs = self.prepare(frame)
+        prepared = perf_counter()
+        outputs = self.stream.run(inputs)
+        ran = perf_counter()
+        result = self.complete(frame, outputs)
+        seconds = {"engine": ran - prepared, "host": perf_counter() - ran + prepared - start}
+        return replace(result, seconds=seconds)
+
+    def prefetch(self, frame: Frame) -> None:
+        """Let an engine that can begin to take the pixels of the frame that comes next. It may be left out.
+
+        Args:
+            frame: is given to the session next, unchanged.
+        """
+        if isinstance(self.stream, Prefetches):
+            self.stream.prefetch({"frame": frame.image})
+
+    def reset(self) -> None:
+        """Start a new video: no state, no tracks, frame and track numbers from 0."""
+        self.stream.reset()
+        self.tracker.reset()
+        self._frames, self._last_index = 0, -1
+        self._noise = np.random.default_rng(self._noise_seed)
+
+    def snapshot(self) -> SessionState:
+        """A copy of everything the session remembers; later frames do not change it."""
+        noise = dict(self._noise.bit_generator.state)
+        return SessionState(self.stream.snapshot(), self.tracker.snapshot(), self._frames, self._last_index, noise)
+
+    def restore(self, state: SessionState) -> None:
+        """Continue from a snapshot of this session, or of another one on the same bundle (any engine)."""
+        self.stream.restore(state.stream)
+        self.tracker.restore(state.tracker)
+        self._frames, self._last_index = state.frames, state.last_index
+        self._noise.bit_generator.state = dict(state.noise)
+
+    def as_frame(self, frame: Frame | npt.NDArray[np.uint8]) -> Frame:
+        """The frame with its geometry; checks its size, its type and its place in the stream."""
+        if not isinstance(frame, Frame):
+            image = np.ascontiguousarray(frame)
+            frame = Frame(image, image.shape[:2], image, self._last_index + 1)
+        expected = (*self.engine.frame_size, 3)
+        if frame.image.shape != expected or frame.image.dtype != np.uint8:
+            raise UsageError(
+                f"frame {frame.index} is {frame.image.dtype} {list(frame.image.shape)}, the engine takes uint8 "
+                f"{list(expected)}; read the video with size=engine.frame_size"
+            )
+        if frame.index <= self._last_index:
+            raise UsageError(
+                f"frame {frame.index} comes after frame {self._last_index}; feed frames in order, "
+                "or call reset() before another video"
+            )
+        return frame
+
+    def prepare(self, frame: Frame) -> dict[str, Array]:
+        """The graph inputs for a frame: pixels, geometry, track queries and noise."""
+        detection = self.manifest.detection
+        feed = self._feed = self.tracker.feed(detection.max_tracks)
+        count = len(feed.identities)
+        queries = np.zeros((detection.max_tracks, detection.query_width), np.float32)
+        queries[:count] = feed.features
+        inputs: dict[str, Array] = {
+            "frame": frame.image,
+            "content_size": np.array(frame.content_size, np.int32),
+            "track_queries": queries,
+            "track_valid": np.arange(detection.max_tracks) < count,
+        }
+        if self._noise_shape is not None:
+            quiet = self._noise_seed is None
+            noise = np.zeros(self._noise_shape) if quiet else self._noise.gumbel(size=self._noise_shape)
+            inputs[NOISE_INPUT] = noise.astype(np.float32)
+        return inputs
+
+    def complete(self, frame: Frame, outputs: Mapping[str, Array]) -> FrameResult:
+        """Track the detections in the graph's outputs; follows the `prepare` of the same frame."""
+        assert self._feed is not None
+        detection = self.manifest.detection
+        filled = detection.num_queries + len(self._feed.identities)
+        rows = np.flatnonzero(outputs["query_indices"] < filled)  # empty track slots come along to fill the output
+        queries = outputs["query_indices"][rows]
+        detections = decode_detections(
+            outputs["class_logits"][rows],
+            outputs["mask_logits"][rows],
+            queries,
+            padded_size=self.engine.frame_size,
+            content_size=frame.content_size,
+            original_size=frame.original_size,
+            max_instances=filled,
+            score_floor=self.tracker.score_floor(queries),
+        )
+        instances = self.tracker.update(self._frames, detections, outputs["query_features"][rows])
+        points = [point for point in self.manifest.pruning_points if point.output in outputs]
+        self._frames, self._last_index = self._frames + 1, frame.index
+        return FrameResult(
+            index=frame.index,
+            time=frame.time,
+            original_size=frame.original_size,
+            instances=instances,
+            kept={point.name: outputs[point.output] for point in points},
+            grid=self.manifest.token_grid,
+            candidates_dropped=max(0, int(outputs["candidates"][0]) - len(outputs["query_indices"])),
+            tracks_not_fed=self._feed.not_fed,
+            seconds={},
+        )

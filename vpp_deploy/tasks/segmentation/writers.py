@@ -1,0 +1,167 @@
+"""Write results as JSON lines, and as a YouTube-VIS submission."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pycocotools import mask as coco_mask
+
+from vpp_deploy.errors import OutputError
+from vpp_deploy.media.json_lines import JsonLinesFile
+from vpp_deploy.media.output import OutputFile, OutputWriter
+from vpp_deploy.tasks.segmentation.results import FrameResult
+
+Rle = dict[str, Any]
+"""COCO's compressed run-length encoding: `{"size": [height, width], "counts": str}`."""
+
+
+def encode_mask(mask: npt.NDArray[np.bool_]) -> Rle:
+    """A mask `[H, W]` as COCO compressed RLE."""
+    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": [int(length) for length in rle["size"]], "counts": rle["counts"].decode("ascii")}
+
+
+class JsonLinesWriter(JsonLinesFile):
+    """One JSON object per frame and line; see `JsonLinesFile` for what an error leaves.
+
+    A line holds: `index`, `time` (seconds or null), `name` (images only), `size` [height, width], `instances`
+    (each: `identity`, `label`, `class`, `score`, `box` [x1, y1, x2, y2], `segmentation` as COCO compressed RLE),
+    `kept` (positions per selection point), `keep_ratios`, `candidates_dropped`, `tracks_not_fed`, `seconds`.
+
+    Args:
+        path: the target; an existing file is replaced.
+        class_names: a name for each label (`Manifest.class_names`).
+
+    Raises:
+        OutputError: the target cannot be written. Raised here, before the first frame.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], class_names: Sequence[str]) -> None:
+        super().__init__(path)
+        self._class_names = class_names
+
+    def write(self, result: FrameResult, *, name: str = "") -> None:
+        """Append a frame; `name` is the image's file name, if it has one.
+
+        Raises:
+            OutputError: writing failed, for example on a full disk.
+        """
+        self.append(_frame_record(result, name, self._class_names))
+
+
+class YouTubeVisWriter(OutputWriter):
+    """A YouTube-VIS submission: one entry per track and video, over any number of videos.
+
+    An entry holds `video_id`, `category_id` (1-based), `score` and `segmentations` (RLE or null for each frame). Its
+    score is the mean over the frames in which the track appears; its category is the label with the highest summed
+    score. The file is written when the `with` block ends well; after an exception nothing is left.
+
+    Args:
+        path: the target; an existing file is replaced.
+        video_id: of the first video, as in the data set's annotation file.
+
+    Raises:
+        OutputError: the target cannot be written. Raised here, before the first frame.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], video_id: int = 1) -> None:
+        self._output = OutputFile(path)
+        self._video_id = video_id
+        self._entries: list[dict[str, Any]] = []
+        self._tracks: dict[int, _Track] = {}
+        self._frames = 0
+
+    def start_video(self, video_id: int) -> None:
+        """End the video so far and begin the next; identities start anew."""
+        self._end_video()
+        self._video_id = video_id
+
+    def write(self, result: FrameResult) -> None:
+        """Append the next frame of the video."""
+        instances = result.instances
+        for mask, score, label, identity in zip(
+            instances.masks, instances.scores, instances.labels, instances.identities, strict=True
+        ):
+            self._tracks.setdefault(int(identity), _Track()).add(self._frames, mask, float(score), int(label))
+        self._frames += 1
+
+    def close(self) -> None:
+        """Write the file under its name.
+
+        Raises:
+            OutputError: writing failed.
+        """
+        self._end_video()
+        try:
+            self._output.temporary.write_text(json.dumps(self._entries, allow_nan=False), encoding="ascii")
+        except OSError as error:
+            self._output.discard()
+            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
+        self._output.commit()
+
+    def discard(self) -> None:
+        """Give up: leave nothing behind."""
+        self._output.discard()
+
+    def _end_video(self) -> None:
+        self._entries += [track.entry(self._video_id, self._frames) for track in self._tracks.values()]
+        self._tracks = {}
+        self._frames = 0
+
+
+class _Track:
+    """What one identity did over a video."""
+
+    def __init__(self) -> None:
+        self._segmentations: dict[int, Rle] = {}
+        self._scores: list[float] = []
+        self._label_scores: dict[int, float] = {}
+
+    def add(self, frame: int, mask: npt.NDArray[np.bool_], score: float, label: int) -> None:
+        if mask.any():
+            self._segmentations[frame] = encode_mask(mask)
+        self._scores.append(score)
+        self._label_scores[label] = self._label_scores.get(label, 0.0) + score
+
+    def entry(self, video_id: int, frames: int) -> dict[str, Any]:
+        return {
+            "video_id": video_id,
+            "category_id": 1 + max(self._label_scores, key=self._label_scores.__getitem__),
+            "score": sum(self._scores) / len(self._scores),
+            "segmentations": [self._segmentations.get(frame) for frame in range(frames)],
+        }
+
+
+def _frame_record(result: FrameResult, name: str, class_names: Sequence[str]) -> dict[str, Any]:
+    return {
+        "index": result.index,
+        "time": None if result.time is None else float(result.time),
+        **({"name": name} if name else {}),
+        "size": list(result.original_size),
+        "instances": _instance_records(result, class_names),
+        "kept": {point: positions.tolist() for point, positions in result.kept.items()},
+        "keep_ratios": result.keep_ratios,
+        "candidates_dropped": result.candidates_dropped,
+        "tracks_not_fed": result.tracks_not_fed,
+        "seconds": dict(result.seconds),
+    }
+
+
+def _instance_records(result: FrameResult, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    instances = result.instances
+    return [
+        {
+            "identity": int(instances.identities[row]),
+            "label": int(instances.labels[row]),
+            "class": class_names[int(instances.labels[row])],
+            "score": round(float(instances.scores[row]), 6),
+            "box": instances.boxes[row].tolist(),
+            "segmentation": encode_mask(instances.masks[row]),
+        }
+        for row in range(len(instances))
+    ]

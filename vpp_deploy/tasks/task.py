@@ -1,0 +1,87 @@
+"""What a task is: the record that everything above asks. A task knows nothing of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+
+from vpp_deploy.options import NoOptions
+
+if TYPE_CHECKING:
+    from vpp_deploy.bundle.manifest import Manifest
+    from vpp_deploy.bundle.reader import Bundle
+    from vpp_deploy.engines.protocols import Engine
+    from vpp_deploy.parity.report_common import Report
+    from vpp_deploy.tasks.inspect_page import Page
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `vpp-deploy infer` is asked for, whatever the task.
+
+    Attributes:
+        source: what to run on: a file or a folder.
+        output: what to draw or write the results into; None for nothing.
+        json: file of JSON lines; None for none.
+        max_frames: stop after this many frames; None for all.
+    """
+
+    source: Path
+    output: Path | None = None
+    json: Path | None = None
+    max_frames: int | None = None
+
+
+@dataclass(frozen=True)
+class Description:
+    """What an export made, in words.
+
+    Attributes:
+        line: model, size and classes, one line.
+        facts: what it computes, as names and values; may be empty.
+    """
+
+    line: str
+    facts: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What comes out of a model, and what a user does with it.
+
+    The record is cheap to import: functions are imported when they are called (`vpp_deploy.registry.lazy`).
+
+    Attributes:
+        name: as in manifests, e.g. `segmentation`.
+        title: in messages: "… models".
+        results: what a model gives, which means nothing when its weights are random.
+        run_options: a dataclass of what `infer` and `open_session` can be asked for, see `vpp_deploy.options`.
+        open_session: `(engine, **options) -> session`.
+        run: what `vpp-deploy infer` does: `(engine, RunRequest, options)`; it prints how it went.
+        next_run: words of an `infer` command after the bundle, for a hint.
+        source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
+        check_parity: `(bundle, engine, source, *, frames, reference, progress) -> Report`.
+        render: a parity report for the terminal.
+        prepare_accuracy: opens a data set, `(folder, videos)`, and gives a function that adds the accuracy on it to a
+            report: `(bundle, engine, report) -> Report`. None where there is no such comparison.
+        describe: what an export made.
+        page: what `vpp-deploy inspect` shows.
+    """
+
+    name: str
+    title: str
+    results: str
+    run_options: type = NoOptions
+    open_session: Callable[..., Any]
+    run: Callable[[Engine, RunRequest, Any], None]
+    next_run: Callable[[Manifest], Sequence[str]]
+    source: Callable[[Manifest], str]
+    check_parity: Callable[..., Report]
+    render: Callable[[Any], RenderableType]
+    prepare_accuracy: Callable[[Path, int], Callable[[Bundle, Engine, Any], Report]] | None = None
+    describe: Callable[[Manifest], Description]
+    page: Callable[[Bundle], Page]

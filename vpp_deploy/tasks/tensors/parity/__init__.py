@@ -1,0 +1,1 @@
+"""Parity of models of plain tensors."""

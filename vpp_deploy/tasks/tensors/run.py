@@ -1,0 +1,127 @@
+"""What `vpp-deploy infer` does: inputs frame by frame through the model, outputs as arrays."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from vpp_deploy.engines.protocols import Array, Engine
+from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.media.json_lines import JsonLinesFile
+from vpp_deploy.media.output import OutputFile, OutputWriter
+from vpp_deploy.options import NoOptions
+from vpp_deploy.tasks.common import check_distinct
+from vpp_deploy.tasks.task import RunRequest
+from vpp_deploy.tasks.tensors.session import TensorSession
+from vpp_deploy.tasks.tensors.source import ARRAYS, open_source
+from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import frame_bar
+
+
+class ArraysWriter(OutputWriter):
+    """The outputs of all frames in an `.npz` file: an array `[frames, ...]` for each. They wait in memory until then.
+
+    Args:
+        path: the target.
+
+    Raises:
+        OutputError: another extension, or the target cannot be written. Raised here, before the first frame.
+    """
+
+    def __init__(self, path: Path) -> None:
+        if path.suffix.lower() != ARRAYS:
+            raise OutputError(f"{path}: outputs of plain tensors are written as {ARRAYS}; use that extension")
+        self._output = OutputFile(path)
+        self._frames: list[dict[str, Array]] = []
+
+    def append(self, outputs: dict[str, Array]) -> None:
+        """Take the outputs of the next frame."""
+        self._frames.append({name: array.copy() for name, array in outputs.items()})
+
+    def close(self) -> None:
+        """Write the file and give it its name."""
+        names = self._frames[0] if self._frames else {}
+        arrays: dict[str, Any] = {name: np.stack([frame[name] for frame in self._frames]) for name in names}
+        try:
+            with self._output.temporary.open("wb") as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            self.discard()
+            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
+        self._output.commit()
+
+    def discard(self) -> None:
+        """Give up: leave nothing behind."""
+        self._output.discard()
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSummary:
+    """How a run went.
+
+    Attributes:
+        frames: how many there were.
+        wall_seconds: from opening the input to closing the outputs.
+        engine_seconds: of the engine alone, of all frames.
+    """
+
+    frames: int
+    wall_seconds: float
+    engine_seconds: float
+
+
+def run(engine: Engine, request: RunRequest, options: NoOptions) -> None:
+    """Run a file of inputs, and tell how it went."""
+    del options
+    summary = run_tensors(TensorSession(engine), request)
+    rate = summary.frames / summary.wall_seconds
+    console.say(f"{request.source}: {summary.frames} frames in {summary.wall_seconds:.1f} s, {rate:.1f} per second")
+    rows = [("ms per frame", f"engine {1000 * summary.engine_seconds / summary.frames:.1f}  (mean)")]
+    if written := [str(path) for path in (request.output, request.json) if path is not None]:
+        rows.append(("written", "\n".join(written)))
+    console.show(console.facts(rows))
+    if engine.manifest.provenance.weights.kind == "random":
+        console.warn("the bundle's weights are random and untrained: outputs mean nothing")
+
+
+def run_tensors(session: TensorSession, request: RunRequest) -> TensorSummary:
+    """Run a session over a file of inputs, from an empty state.
+
+    Raises:
+        UsageError: the file does not fit the model, has no frame, or an output would overwrite it.
+        VideoError: it cannot be read.
+        OutputError: an output cannot be written.
+    """
+    check_distinct(request.source, [path for path in (request.output, request.json) if path is not None])
+    session.reset()
+    begin, engine_seconds, frames = perf_counter(), 0.0, 0
+    with ExitStack() as stack:
+        arrays = None if request.output is None else stack.enter_context(ArraysWriter(request.output))
+        lines = None if request.json is None else stack.enter_context(JsonLinesFile(request.json))
+        source = stack.enter_context(open_source(request.source, session.manifest, request.max_frames))
+        progress = stack.enter_context(frame_bar())
+        for frames, inputs in enumerate(source, start=1):
+            start = perf_counter()
+            outputs = session(inputs)
+            engine_seconds += perf_counter() - start
+            if arrays is not None:
+                arrays.append(outputs)
+            if lines is not None:
+                lines.append({"frame": frames - 1, "outputs": {name: _facts(array) for name, array in outputs.items()}})
+            progress(frames, None)
+        if not frames:
+            raise UsageError(f"{request.source}: there is no frame in it")
+    return TensorSummary(frames, perf_counter() - begin, engine_seconds)
+
+
+def _facts(array: Array) -> dict[str, Any]:
+    """An output in numbers that fit on a line; the values themselves go into the arrays."""
+    values = array.astype(np.float64)
+    finite = values[np.isfinite(values)]
+    range_of = {"minimum": float(finite.min()), "maximum": float(finite.max())} if finite.size else {}
+    return {"shape": list(array.shape), "dtype": str(array.dtype), **range_of, "non_finite": values.size - finite.size}

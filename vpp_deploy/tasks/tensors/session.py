@@ -1,0 +1,86 @@
+"""A session of a model whose tensors nobody interprets: inputs in, outputs out, the state in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+import numpy as np
+
+from vpp_deploy.bundle.tensors_manifest import TensorsManifest
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState
+from vpp_deploy.errors import UsageError
+
+
+class TensorSession:
+    """One stream on one engine, call by call and strictly in order. Not thread-safe.
+
+    ```python
+    with TensorSession(engine) as session:
+        for frame in frames:
+            outputs = session({"frame": frame})
+    ```
+
+    Args:
+        engine: any engine of a bundle for plain tensors.
+
+    Raises:
+        UsageError: a bundle for another task.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.manifest = TensorsManifest.of(engine.manifest, "a tensor session")
+        self.engine = engine
+        self.stream: EngineStream = engine.open_stream()
+
+    def __enter__(self) -> TensorSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.reset()
+
+    def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the next frame, and carry the state on if there is one.
+
+        Args:
+            inputs: every input by its name in the manifest, of its shape and type.
+
+        Returns:
+            Every output by its name.
+
+        Raises:
+            UsageError: an input is missing, unknown, or of another shape or type.
+        """
+        return self.stream.run(self.prepare(inputs))
+
+    def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The inputs, checked, as contiguous arrays."""
+        specs = {spec.name: spec for spec in self.manifest.inputs}
+        if unknown := sorted(inputs.keys() - specs.keys()):
+            raise UsageError(f"unknown inputs {', '.join(unknown)}; the model takes {', '.join(specs)}")
+        prepared = {}
+        for name, spec in specs.items():
+            if name not in inputs:
+                raise UsageError(f"input {name} is missing; the model takes {', '.join(specs)}")
+            array = np.ascontiguousarray(inputs[name]).reshape(np.shape(inputs[name]))
+            if array.shape != spec.shape or array.dtype != spec.dtype:
+                raise UsageError(
+                    f"input {name} is {array.dtype} {list(array.shape)}, the model takes {spec.dtype} "
+                    f"{list(spec.shape)}"
+                )
+            prepared[name] = array
+        return prepared
+
+    def reset(self) -> None:
+        """Forget the past: the next call is the first of a new stream."""
+        self.stream.reset()
+
+    def snapshot(self) -> StreamState:
+        """A host copy of the state; later frames do not change it."""
+        return self.stream.snapshot()
+
+    def restore(self, state: StreamState) -> None:
+        """Continue from a snapshot of this session, or of another one on the same bundle (any engine)."""
+        self.stream.restore(state)
