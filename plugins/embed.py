@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 KERNELS = Path(__file__).parent / "kernels"
-TARGET = Path(__file__).parents[1] / "vpp_deploy" / "engines" / "embedded.ptx.gz"
+TARGET = Path(__file__).parents[1] / "vpp_deploy" / "engines" / "tensorrt" / "embedded.ptx.gz"
 PTX_VERSION = "7.8"  # CUDA 11.8, driver 520
 ARCHITECTURES = ("sm_80", "sm_86", "sm_89", "sm_90", "sm_120")
 

@@ -19,7 +19,7 @@ constexpr const char* kBackend = "tensorrt";
 /// The record, once everything in the bundle's engine folder has been compared with it.
 EngineRecord checked_record(const Bundle& bundle) {
     const EngineRecord record = read_engine_record(bundle, {kBackend, tensorrt_major(), std::nullopt});
-    for (const Phase phase : {Phase::Init, Phase::Step}) {
+    for (const GraphRole phase : {GraphRole::Init, GraphRole::Step}) {
         if (record.files.count(engine_file(phase)) == 0) {
             throw EngineError("the record of the tensorrt engine in " + bundle.path().string() + " lists no " +
                               engine_file(phase) + "; build it with: " + rebuild_command(bundle, kBackend));
@@ -63,7 +63,7 @@ TensorRtEngine::TensorRtEngine(const Bundle& bundle, const TensorRtOptions& opti
 std::unique_ptr<EngineStream> TensorRtEngine::open_stream() {
     const std::lock_guard lock(opening_);
     return std::make_unique<DeviceStream>(
-        manifest_, device_, [this](Phase phase) { return create_context(runtime_, phase); }, log_);
+        manifest_, device_, [this](GraphRole phase) { return create_context(runtime_, phase); }, log_);
 }
 
 }  // namespace vpp

@@ -38,7 +38,7 @@ std::unique_ptr<nvinfer1::ICudaEngine> deserialise(nvinfer1::IRuntime& runtime, 
 
 class TensorRtContext final : public Context {
   public:
-    TensorRtContext(std::shared_ptr<TensorRtRuntime> runtime, Phase phase)
+    TensorRtContext(std::shared_ptr<TensorRtRuntime> runtime, GraphRole phase)
         : runtime_(std::move(runtime)), phase_(phase), context_(runtime_->engine(phase).createExecutionContext()) {
         if (!context_) {
             throw DeviceError("no execution context for the " + std::string(name_of(phase)) +
@@ -62,7 +62,7 @@ class TensorRtContext final : public Context {
 
   private:
     std::shared_ptr<TensorRtRuntime> runtime_;
-    Phase phase_;
+    GraphRole phase_;
     std::unique_ptr<nvinfer1::IExecutionContext> context_;
 };
 
@@ -86,19 +86,19 @@ TensorRtRuntime::TensorRtRuntime(const TensorRtLibrary& library, const fs::path&
                                  bool host_code, Log log)
     : log_(std::move(log)), runtime_(library.create_runtime(log_)) {
     runtime_->setEngineHostCodeAllowed(host_code);
-    for (const Phase phase : {Phase::Init, Phase::Step}) {
+    for (const GraphRole phase : {GraphRole::Init, GraphRole::Step}) {
         const fs::path path = folder / engine_file(phase);
         auto engine = deserialise(*runtime_, path, library.version());
         check_tensors(*engine, manifest, phase, path);
-        (phase == Phase::Init ? init_ : step_) = std::move(engine);
+        (phase == GraphRole::Init ? init_ : step_) = std::move(engine);
     }
 }
 
-std::string engine_file(Phase phase) {
+std::string engine_file(GraphRole phase) {
     return std::string(name_of(phase)) + ".engine";
 }
 
-std::unique_ptr<Context> create_context(std::shared_ptr<TensorRtRuntime> runtime, Phase phase) {
+std::unique_ptr<Context> create_context(std::shared_ptr<TensorRtRuntime> runtime, GraphRole phase) {
     return std::make_unique<TensorRtContext>(std::move(runtime), phase);
 }
 

@@ -33,7 +33,7 @@ class TensorRtRuntime {
     TensorRtRuntime(const TensorRtLibrary& library, const std::filesystem::path& folder, const Manifest& manifest,
                     bool host_code, Log log);
 
-    nvinfer1::ICudaEngine& engine(Phase phase) { return phase == Phase::Init ? *init_ : *step_; }
+    nvinfer1::ICudaEngine& engine(GraphRole phase) { return phase == GraphRole::Init ? *init_ : *step_; }
 
   private:
     TensorRtLog log_;
@@ -43,11 +43,11 @@ class TensorRtRuntime {
 };
 
 /// The name of a phase's engine file.
-std::string engine_file(Phase phase);
+std::string engine_file(GraphRole phase);
 
 /// A new execution context, which keeps its engine; no weights are copied. It queues its work on CUDA streams.
 ///
 /// @throws DeviceError there is not enough device memory.
-std::unique_ptr<Context> create_context(std::shared_ptr<TensorRtRuntime> runtime, Phase phase);
+std::unique_ptr<Context> create_context(std::shared_ptr<TensorRtRuntime> runtime, GraphRole phase);
 
 }  // namespace vpp

@@ -48,7 +48,7 @@ std::string words_of(const char* direction, const Spec& spec) {
     return direction + describe(spec.dtype, spec.shape);
 }
 
-Descriptions expected_by(const Manifest& manifest, Phase phase) {
+Descriptions expected_by(const Manifest& manifest, GraphRole phase) {
     Descriptions expected;
     for (const TensorSpec& spec : manifest.graph(phase).inputs) {
         expected[spec.name] = words_of("an input, ", spec);
@@ -58,7 +58,7 @@ Descriptions expected_by(const Manifest& manifest, Phase phase) {
     }
     for (const StateSpec& spec : manifest.state) {
         expected[spec.output] = words_of("an output, ", spec);
-        if (phase == Phase::Step) {
+        if (phase == GraphRole::Step) {
             expected[spec.input] = words_of("an input, ", spec);
         }
     }
@@ -67,7 +67,7 @@ Descriptions expected_by(const Manifest& manifest, Phase phase) {
 
 }  // namespace
 
-void check_tensors(const nvinfer1::ICudaEngine& engine, const Manifest& manifest, Phase phase,
+void check_tensors(const nvinfer1::ICudaEngine& engine, const Manifest& manifest, GraphRole phase,
                    const std::filesystem::path& path) {
     const Descriptions found = found_in(engine);
     const Descriptions expected = expected_by(manifest, phase);

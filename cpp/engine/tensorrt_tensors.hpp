@@ -12,7 +12,7 @@ namespace vpp {
 ///
 /// @param path of the engine, for the message.
 /// @throws EngineError a tensor is missing, is too many, or has another dtype, shape or place.
-void check_tensors(const nvinfer1::ICudaEngine& engine, const Manifest& manifest, Phase phase,
+void check_tensors(const nvinfer1::ICudaEngine& engine, const Manifest& manifest, GraphRole phase,
                    const std::filesystem::path& path);
 
 }  // namespace vpp

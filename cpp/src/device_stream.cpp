@@ -50,8 +50,8 @@ DeviceStream::DeviceStream(const Manifest& manifest, std::shared_ptr<Device> dev
         const std::size_t bytes = byte_count(spec.dtype, spec.shape);
         states_.push_back({spec, {device_->allocate(bytes), device_->allocate(bytes)}});
     }
-    init_ = make_stage(manifest.init, create_context(Phase::Init));
-    step_ = make_stage(manifest.step, create_context(Phase::Step));
+    init_ = make_stage(manifest.init, create_context(GraphRole::Init));
+    step_ = make_stage(manifest.step, create_context(GraphRole::Step));
 }
 
 DeviceStream::~DeviceStream() {
@@ -108,10 +108,10 @@ Tensors DeviceStream::run(const SharedTensors& inputs) {
     for (const Output& output : stage().outputs) {
         outputs.emplace(output.spec.name, tensor_in(output.place.host, output.spec));
     }
-    if (phase_ == Phase::Step) {
+    if (phase_ == GraphRole::Step) {
         direction_ = 1 - direction_;
     }
-    phase_ = Phase::Step;
+    phase_ = GraphRole::Step;
     return outputs;
 }
 
@@ -151,7 +151,7 @@ void DeviceStream::take(Input& input, const Tensor& value, bool is_waiting) {
 }
 
 void DeviceStream::execute() {
-    const bool is_step = phase_ == Phase::Step;
+    const bool is_step = phase_ == GraphRole::Step;
     if (!is_step || !graphs_[direction_].handle) {
         bind_state();
         if (!is_step || !warm_[direction_] || !capture()) {
@@ -167,7 +167,7 @@ void DeviceStream::execute() {
 void DeviceStream::bind_state() {
     Context& context = *stage().context;
     for (const State& state : states_) {
-        if (phase_ == Phase::Step) {
+        if (phase_ == GraphRole::Step) {
             context.bind(state.spec.input, state.buffers[direction_]);
             context.bind(state.spec.output, state.buffers[1 - direction_]);
         } else {
@@ -190,13 +190,13 @@ bool DeviceStream::capture() {
 }
 
 void DeviceStream::reset() {
-    phase_ = Phase::Init;
+    phase_ = GraphRole::Init;
     direction_ = 0;
 }
 
 StreamState DeviceStream::snapshot() {
     StreamState snapshot{phase_, {}};
-    if (phase_ == Phase::Init) {
+    if (phase_ == GraphRole::Init) {
         return snapshot;
     }
     std::vector<PinnedMemory> copies;
@@ -213,7 +213,7 @@ StreamState DeviceStream::snapshot() {
 }
 
 void DeviceStream::restore(const StreamState& state) {
-    if (state.phase == Phase::Step) {
+    if (state.phase == GraphRole::Step) {
         for (const State& own : states_) {
             const auto tensor = state.tensors.find(own.spec.name);
             if (tensor == state.tensors.end() || !fits(tensor->second, own.spec)) {

@@ -98,13 +98,13 @@ std::optional<std::string> host_problem(const EngineRecord& record, const Engine
 
 std::optional<std::string> engine_problem(const Bundle& bundle, const EngineRecord& record, const EngineHost& host) {
     const Manifest& manifest = bundle.manifest();
-    if (const auto problem = source_problem(manifest, record)) {
+    if (auto problem = source_problem(manifest, record)) {
         return problem;
     }
     if (record.precision != manifest.precision) {
         return "its precision is " + in_quotes(record.precision) + ", the bundle's is " + manifest.precision;
     }
-    if (const auto problem = host_problem(record, host)) {
+    if (auto problem = host_problem(record, host)) {
         return problem;
     }
     for (const auto& [name, expected] : record.files) {
@@ -132,7 +132,7 @@ std::string rebuild_command(const Bundle& bundle, const std::string& backend) {
 }
 
 void check_engine_host(const Bundle& bundle, const EngineRecord& record, const EngineHost& host) {
-    if (const auto problem = host_problem(record, host)) {
+    if (auto problem = host_problem(record, host)) {
         refuse(bundle, host.backend, *problem);
     }
 }

@@ -10,7 +10,10 @@
 namespace vpp {
 namespace {
 
-constexpr Phase kPhases[] = {Phase::Init, Phase::Step};
+/// The first schema version with a task beside the family, which said both before.
+constexpr std::int64_t kTaskVersion = 3;
+constexpr const char* kTask = "segmentation";
+constexpr GraphRole kRoles[] = {GraphRole::Init, GraphRole::Step};
 constexpr DType kDTypes[] = {DType::Float32, DType::Float16, DType::Int32, DType::UInt8, DType::Bool};
 
 DType dtype(const JsonValue& value) {
@@ -70,8 +73,8 @@ GraphSpec graph(const JsonValue& value) {
     return spec;
 }
 
-Phase phase(const JsonValue& value) {
-    return kPhases[value.one_of({"init", "step"})];
+GraphRole phase(const JsonValue& value) {
+    return kRoles[value.one_of({"init", "step"})];
 }
 
 double keep_ratio(const JsonValue& value) {
@@ -82,11 +85,11 @@ double keep_ratio(const JsonValue& value) {
     return ratio;
 }
 
-SelectionPoint selection_point(const JsonValue& value) {
+PruningPoint pruning_point(const JsonValue& value) {
     JsonFields fields(value);
-    SelectionPoint point{fields.at("name").string(),   fields.at("block").integer_from(0),
-                         fields.at("output").string(), keep_ratio(fields.at("keep_ratio")),
-                         fields.at("kept").positive(), list_of(fields.at("phases"), phase)};
+    PruningPoint point{fields.at("name").string(),   fields.at("block").integer_from(0),
+                       fields.at("output").string(), keep_ratio(fields.at("keep_ratio")),
+                       fields.at("kept").positive(), list_of(fields.at("phases"), phase)};
     fields.refuse_others();
     return point;
 }
@@ -133,21 +136,33 @@ TrackerSpec tracker(const JsonValue& value) {
     return spec;
 }
 
-ModelSpec model(const JsonValue& value) {
+ModelSpec model(const JsonValue& value, std::int64_t version) {
     JsonFields fields(value);
-    ModelSpec spec{fields.at("name").string(), "vpp", fields.at("keep_schedule").string(),
+    ModelSpec spec{fields.at("name").string(), fields.at("family").string(), kTask, fields.at("keep_schedule").string(),
                    fields.at("dataset").string()};
-    fields.at("family").one_of({"vpp"});
+    if (version >= kTaskVersion) {
+        fields.at("task").one_of({kTask});
+    } else {
+        fields.at("family").one_of({"vpp", "papr"});
+    }
     fields.at("config").members();
     fields.refuse_others();
     return spec;
 }
 
-WeightsSource weights_source(const JsonValue& value) {
-    constexpr const char* kKinds[] = {"checkpoint", "random", "shipped", "pretrained"};
+std::string precision(const JsonValue& value) {
+    const std::string& name = value.string();
+    const bool starts_right = !name.empty() && name[0] >= 'a' && name[0] <= 'z';
+    if (!starts_right || name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") != std::string::npos) {
+        value.fail("should be a name of lower-case letters, digits and underscores, got " + in_quotes(name));
+    }
+    return name;
+}
+
+WeightsProvenance weights_provenance(const JsonValue& value) {
     JsonFields fields(value);
-    WeightsSource source{kKinds[fields.at("kind").one_of({"checkpoint", "random", "shipped", "pretrained"})],
-                         fields.at("name").string()};
+    WeightsProvenance weights{fields.at("kind").string(), fields.at("name").string()};
+    fields.at("kind").one_of({"checkpoint", "random", "shipped", "pretrained", "memory"});
     if (const auto field = fields.find("sha256"); field && !field->is_null()) {
         field->string();
     }
@@ -155,16 +170,16 @@ WeightsSource weights_source(const JsonValue& value) {
         field->integer();
     }
     fields.refuse_others();
-    return source;
+    return weights;
 }
 
 Provenance provenance(const JsonValue& value) {
     JsonFields fields(value);
     Provenance result{fields.at("created").string(), fields.at("vpp_deploy").string(),
                       fields.at("torch").string(),   fields.at("onnx").string(),
-                      fields.at("opset").positive(), weights_source(fields.at("weights"))};
+                      fields.at("opset").positive(), weights_provenance(fields.at("weights"))};
     if (const auto field = fields.find("proposal_weights"); field && !field->is_null()) {
-        weights_source(*field);
+        weights_provenance(*field);
     }
     fields.refuse_others();
     return result;
@@ -172,12 +187,12 @@ Provenance provenance(const JsonValue& value) {
 
 void read_graphs(const JsonValue& value, Manifest& manifest) {
     JsonFields fields(value);
-    for (const Phase phase : kPhases) {
+    for (const GraphRole phase : kRoles) {
         const auto field = fields.find(name_of(phase));
         if (!field) {
             value.fail("missing the phase " + std::string(name_of(phase)));
         }
-        (phase == Phase::Init ? manifest.init : manifest.step) = graph(*field);
+        (phase == GraphRole::Init ? manifest.init : manifest.step) = graph(*field);
     }
     fields.refuse_others();
 }
@@ -188,7 +203,7 @@ void check_consistency(const Manifest& manifest) {
             throw SchemaError("files: " + in_quotes(used) + " is used but has no size and hash");
         }
     }
-    const auto sorted_by = [&manifest](std::string StateSpec::*name) {
+    const auto sorted_by = [&manifest](std::string StateSpec::* name) {
         return std::is_sorted(manifest.state.begin(), manifest.state.end(),
                               [name](const StateSpec& a, const StateSpec& b) { return a.*name < b.*name; });
     };
@@ -198,7 +213,7 @@ void check_consistency(const Manifest& manifest) {
 }
 
 /// Nothing is wrong with the bundle.
-class UnsupportedFamily : public SchemaError {
+class UnsupportedTask : public SchemaError {
   public:
     using SchemaError::SchemaError;
 };
@@ -208,17 +223,28 @@ std::int64_t schema_version(const nlohmann::json& document) {
     return version == document.end() ? kSchemaVersion : JsonValue(*version, "schema_version").integer();
 }
 
-/// Other families have other fields, so this comes before any field is checked.
-void check_family(const nlohmann::json& document) {
+/// A field of the model that is a string, else "".
+std::string model_field(const nlohmann::json& document, const char* name) {
     const auto model = document.find("model");
     if (model == document.end() || !model->is_object()) {
-        return;
+        return "";
     }
-    const auto family = model->find("family");
-    if (family != model->end() && family->is_string() && *family != "vpp") {
-        throw UnsupportedFamily("model.family: " + in_quotes(family->get_ref<const std::string&>()) +
-                                " is not a family that this library runs: use a bundle of the family 'vpp', or "
-                                "the Python package vpp-deploy");
+    const auto field = model->find(name);
+    return field != model->end() && field->is_string() ? field->get<std::string>() : "";
+}
+
+/// Other tasks have other fields, so this comes before any field is checked. A task that is missing is left to them.
+void check_task(const nlohmann::json& document, std::int64_t version) {
+    std::string what;
+    if (version >= kTaskVersion) {
+        const std::string task = model_field(document, "task");
+        what = task.empty() || task == kTask ? "" : "model.task: " + in_quotes(task);
+    } else if (model_field(document, "family") == "papr") {
+        what = "model.family: 'papr' is for the task 'classification', which";
+    }
+    if (!what.empty()) {
+        throw UnsupportedTask(what + " is not a task that this library runs: use a bundle of the task " +
+                              in_quotes(kTask) + ", or the Python package vpp-deploy");
     }
 }
 
@@ -227,22 +253,26 @@ Manifest manifest_of(const nlohmann::json& document) {
     Manifest manifest{};
     const auto version = fields.find("schema_version");
     manifest.schema_version = version ? version->integer_from(1) : kSchemaVersion;
-    manifest.model = model(fields.at("model"));
-    manifest.precision = "float32";
+    const bool has_task = manifest.schema_version >= kTaskVersion;
+    manifest.model = model(fields.at("model"), manifest.schema_version);
     if (const auto field = fields.find("precision")) {
-        field->one_of({"float32", "float16", "bfloat16"});
-        manifest.precision = field->string();
+        manifest.precision = precision(*field);
     }
     manifest.frame_size = size(fields.at("frame_size"));
     manifest.patch_size = fields.at("patch_size").positive();
     manifest.token_grid = size(fields.at("token_grid"));
+    if (const auto field = has_task ? fields.find("blocks") : std::nullopt) {
+        manifest.blocks = field->positive();
+    }
     manifest.preprocessing = preprocessing(fields.at("preprocessing"));
     manifest.detection = detection(fields.at("detection"));
     manifest.tracker = tracker(fields.at("tracker"));
     manifest.class_names = fields.at("class_names").strings();
-    manifest.selection_points = list_of(fields.at("selection_points"), selection_point);
+    manifest.pruning_points = list_of(fields.at(has_task ? "pruning_points" : "selection_points"), pruning_point);
     read_graphs(fields.at("graphs"), manifest);
-    manifest.state = list_of(fields.at("state"), state);
+    if (const auto field = fields.find("state")) {
+        manifest.state = list_of(*field, state);
+    }
     manifest.weights_file = fields.at("weights_file").string();
     manifest.provenance = provenance(fields.at("provenance"));
     manifest.files = file_records(fields.at("files"));
@@ -258,8 +288,8 @@ const char* name_of(DType dtype) {
     return kNames[static_cast<std::size_t>(dtype)];
 }
 
-const char* name_of(Phase phase) {
-    return phase == Phase::Init ? "init" : "step";
+const char* name_of(GraphRole phase) {
+    return phase == GraphRole::Init ? "init" : "step";
 }
 
 Manifest read_manifest(const std::filesystem::path& path) {
@@ -276,9 +306,9 @@ Manifest read_manifest(const std::filesystem::path& path) {
                               ", this vpp_runtime reads up to " + std::to_string(kSchemaVersion) +
                               ": upgrade vpp_runtime");
         }
-        check_family(document);
+        check_task(document, version);
         return manifest_of(document);
-    } catch (const UnsupportedFamily& error) {
+    } catch (const UnsupportedTask& error) {
         throw BundleError(path.string() + ": " + error.what());
     } catch (const SchemaError& error) {
         throw BundleError(path.string() + ": " + error.what() + "; export the bundle again");

@@ -76,7 +76,7 @@ FrameResult Session::step(const Frame& frame) {
     const SharedTensors inputs = prepare(frame, feed);
     const auto prepared = Clock::now();
     const Tensors outputs = stream_->run(inputs);
-    check_outputs(manifest_.graph(frames_ == 0 ? Phase::Init : Phase::Step), outputs);
+    check_outputs(manifest_.graph(frames_ == 0 ? GraphRole::Init : GraphRole::Step), outputs);
     const auto ran = Clock::now();
     FrameResult result = complete(frame, feed, outputs);
     result.seconds = {{"engine", seconds_between(prepared, ran)},
@@ -148,7 +148,7 @@ FrameResult Session::complete(const Frame& frame, const TrackFeed& feed, const T
     result.instances = tracker_.update(frames_, detections, features.data());
     result.index = frames_++;
     result.original_size = frame.original;
-    for (const SelectionPoint& point : manifest_.selection_points) {
+    for (const PruningPoint& point : manifest_.pruning_points) {
         if (const auto kept = outputs.find(point.output); kept != outputs.end()) {
             result.kept.push_back({point.name, kept->second.values<std::int32_t>()});
         }

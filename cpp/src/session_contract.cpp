@@ -10,12 +10,12 @@
 namespace vpp {
 namespace {
 
-[[noreturn]] void fail(Phase phase, const std::string& problem) {
+[[noreturn]] void fail(GraphRole phase, const std::string& problem) {
     throw BundleError("the " + std::string(name_of(phase)) + " graph " + problem +
                       ", which a video session does not run; export the bundle again");
 }
 
-const TensorSpec& output(const Manifest& manifest, Phase phase, const std::string& name) {
+const TensorSpec& output(const Manifest& manifest, GraphRole phase, const std::string& name) {
     const auto& outputs = manifest.graph(phase).outputs;
     const auto found =
         std::find_if(outputs.begin(), outputs.end(), [&name](const TensorSpec& spec) { return spec.name == name; });
@@ -25,14 +25,14 @@ const TensorSpec& output(const Manifest& manifest, Phase phase, const std::strin
     return *found;
 }
 
-void require(Phase phase, const TensorSpec& found, DType dtype, const Shape& shape) {
+void require(GraphRole phase, const TensorSpec& found, DType dtype, const Shape& shape) {
     if (found.dtype != dtype || found.shape != shape) {
         fail(phase, "has " + one_line(found.name) + " as " + describe(found.dtype, found.shape) + " instead of " +
                         describe(dtype, shape));
     }
 }
 
-void check_inputs(const Manifest& manifest, Phase phase) {
+void check_inputs(const Manifest& manifest, GraphRole phase) {
     const DetectionSpec& detection = manifest.detection;
     const TensorSpec known[] = {
         {"frame", DType::UInt8, {manifest.frame_size.height, manifest.frame_size.width, 3}},
@@ -54,7 +54,7 @@ void check_inputs(const Manifest& manifest, Phase phase) {
     }
 }
 
-void check_outputs(const Manifest& manifest, Phase phase) {
+void check_outputs(const Manifest& manifest, GraphRole phase) {
     const TensorSpec& logits = output(manifest, phase, "class_logits");
     const TensorSpec& masks = output(manifest, phase, "mask_logits");
     if (logits.shape.size() != 2 || logits.shape[1] < 2 || masks.shape.size() != 3) {
@@ -67,7 +67,7 @@ void check_outputs(const Manifest& manifest, Phase phase) {
     require(phase, output(manifest, phase, "query_features"), DType::Float32, {count, manifest.detection.query_width});
     require(phase, output(manifest, phase, "query_indices"), DType::Int32, {count});
     require(phase, output(manifest, phase, "candidates"), DType::Int32, {1});
-    for (const SelectionPoint& point : manifest.selection_points) {
+    for (const PruningPoint& point : manifest.pruning_points) {
         if (std::find(point.phases.begin(), point.phases.end(), phase) != point.phases.end()) {
             require(phase, output(manifest, phase, point.output), DType::Int32, {point.kept});
         }
@@ -77,7 +77,7 @@ void check_outputs(const Manifest& manifest, Phase phase) {
 }  // namespace
 
 void check_session_contract(const Manifest& manifest) {
-    for (const Phase phase : {Phase::Init, Phase::Step}) {
+    for (const GraphRole phase : {GraphRole::Init, GraphRole::Step}) {
         check_inputs(manifest, phase);
         check_outputs(manifest, phase);
     }

@@ -142,9 +142,9 @@ class RecordingDevice final : public Device {
 /// A context that computes a model's phase in the recording device's memory.
 class RecordingContext final : public Context {
   public:
-    using Model = std::function<void(Phase phase, const Addresses& memory)>;
+    using Model = std::function<void(GraphRole phase, const Addresses& memory)>;
 
-    RecordingContext(std::shared_ptr<RecordingDevice> device, Phase phase, Model model)
+    RecordingContext(std::shared_ptr<RecordingDevice> device, GraphRole phase, Model model)
         : device_(std::move(device)), phase_(phase), model_(std::move(model)) {}
 
     void bind(const std::string& name, const Buffer& buffer) override { bindings_[name] = buffer.address.get(); }
@@ -162,7 +162,7 @@ class RecordingContext final : public Context {
 
   private:
     std::shared_ptr<RecordingDevice> device_;
-    Phase phase_;
+    GraphRole phase_;
     Model model_;
     Addresses bindings_;
 };

@@ -13,7 +13,7 @@
 namespace {
 
 using vpp::DType;
-using vpp::Phase;
+using vpp::GraphRole;
 using vpp::test::Addresses;
 using vpp::test::Call;
 using vpp::test::RecordingContext;
@@ -33,11 +33,11 @@ vpp::Manifest manifest() {
     return manifest;
 }
 
-void compute(Phase phase, const Addresses& memory) {
+void compute(GraphRole phase, const Addresses& memory) {
     const auto floats = [&memory](const char* name) { return static_cast<float*>(memory.at(name)); };
     const auto integers = [&memory](const char* name) { return static_cast<std::int32_t*>(memory.at(name)); };
     const auto* frame = static_cast<std::uint8_t*>(memory.at("frame"));
-    const bool is_step = phase == Phase::Step;
+    const bool is_step = phase == GraphRole::Step;
     integers("counter_out")[0] = integers("count")[0] = 1 + (is_step ? integers("counter_in")[0] : 0);
     for (int n = 0; n < 2; ++n) {
         const float past = is_step ? 0.5F * floats("memory_in")[n] + floats("track")[n] : 0;
@@ -93,7 +93,7 @@ struct Bench {
     std::unique_ptr<vpp::DeviceStream> open() {
         return std::make_unique<vpp::DeviceStream>(
             manifest(), device,
-            [this](Phase phase) { return std::make_unique<RecordingContext>(device, phase, compute); },
+            [this](GraphRole phase) { return std::make_unique<RecordingContext>(device, phase, compute); },
             [this](const std::string& line) { warnings.push_back(line); });
     }
 
@@ -236,7 +236,7 @@ void a_snapshot_continues_on_any_stream(std::size_t split, std::size_t end) {
     const auto theirs = other.open();
     check(*ours, 0, split);
     const vpp::StreamState snapshot = ours->snapshot();
-    CHECK(snapshot.phase == (split == 0 ? Phase::Init : Phase::Step));
+    CHECK(snapshot.phase == (split == 0 ? GraphRole::Init : GraphRole::Step));
     CHECK(snapshot.tensors.size() == (split == 0 ? 0 : 2));
     check(*ours, split, end);
     theirs->restore(snapshot);
@@ -291,7 +291,9 @@ void graphs_that_disagree_about_an_input_are_refused() {
     vpp::Manifest two = manifest();
     two.step.inputs[0].shape = {5};
     const auto device = std::make_shared<RecordingDevice>();
-    const auto create = [&device](Phase phase) { return std::make_unique<RecordingContext>(device, phase, compute); };
+    const auto create = [&device](GraphRole phase) {
+        return std::make_unique<RecordingContext>(device, phase, compute);
+    };
     CHECK_THROWS(vpp::DeviceStream(two, device, create), vpp::BundleError,
                  "input frame is uint8 [4] in the init graph and uint8 [5] in the step graph");
 }

@@ -32,7 +32,7 @@ void a_snapshot_that_contradicts_itself_changes_nothing() {
     session.step(picture.data(), {4, 6});
     vpp::SessionState state = session.snapshot();
     state.tracker.fed = {7};
-    state.stream.phase = vpp::Phase::Init;
+    state.stream.phase = vpp::GraphRole::Init;
     CHECK_THROWS(session.restore(state), vpp::UsageError, "track 7 was fed but is not in memory");
     CHECK(session.step(picture.data(), {4, 6}).index == 1);
 }
@@ -63,26 +63,18 @@ void refused(const std::function<void(vpp::Manifest&)>& change, const std::strin
 void graphs_that_a_session_cannot_run_are_refused() {
     using vpp::Manifest;
     refused<vpp::UsageError>(
-        [](Manifest& manifest) {
-            manifest.init.inputs.push_back({"selection_noise", vpp::DType::Float32, {4, 6, 2}});
-        },
+        [](Manifest& manifest) { manifest.init.inputs.push_back({"selection_noise", vpp::DType::Float32, {4, 6, 2}}); },
         "tiny takes selection noise, which only the Python package makes; export a bundle without it");
     refused<vpp::BundleError>([](Manifest& manifest) { manifest.step.inputs[0].name = "picture"; },
                               "the step graph has the input 'picture'");
-    refused<vpp::BundleError>(
-        [](Manifest& manifest) {
-            manifest.step.inputs[2].shape = {2, 2};
-        },
-        "the step graph has track_queries as float32 [2, 2] instead of float32 [1, 2]");
+    refused<vpp::BundleError>([](Manifest& manifest) { manifest.step.inputs[2].shape = {2, 2}; },
+                              "the step graph has track_queries as float32 [2, 2] instead of float32 [1, 2]");
     refused<vpp::BundleError>([](Manifest& manifest) { manifest.init.outputs[3].dtype = vpp::DType::Float32; },
                               "the init graph has query_indices as float32 [2] instead of int32 [2]");
     refused<vpp::BundleError>([](Manifest& manifest) { manifest.init.outputs.erase(manifest.init.outputs.begin()); },
                               "the init graph has no output class_logits");
-    refused<vpp::BundleError>(
-        [](Manifest& manifest) {
-            manifest.init.outputs[1].shape = {2, 6};
-        },
-        "float32 [2, 6] mask_logits");
+    refused<vpp::BundleError>([](Manifest& manifest) { manifest.init.outputs[1].shape = {2, 6}; },
+                              "float32 [2, 6] mask_logits");
     refused<vpp::BundleError>([](Manifest& manifest) { manifest.step.outputs.pop_back(); },
                               "the step graph has no output kept");
 }

@@ -14,7 +14,7 @@ inline Manifest tiny_video_manifest() {
     manifest.token_grid = {2, 3};
     manifest.detection = {2, 2, 1, 3};
     manifest.class_names = {"thing"};
-    manifest.selection_points = {{"selection_1", 1, "kept", 0.5, 3, {Phase::Step}}};
+    manifest.pruning_points = {{"selection_1", 1, "kept", 0.5, 3, {GraphRole::Step}}};
     const std::vector<TensorSpec> inputs = {{"frame", DType::UInt8, {4, 6, 3}}, {"content_size", DType::Int32, {2}}};
     const auto outputs = [](std::int64_t count) {
         return std::vector<TensorSpec>{{"class_logits", DType::Float32, {count, 2}},
@@ -41,17 +41,17 @@ class BlindStream final : public EngineStream {
         for (const TensorSpec& spec : manifest_.graph(phase_).outputs) {
             outputs.emplace(spec.name, Tensor(spec.dtype, spec.shape));
         }
-        phase_ = Phase::Step;
+        phase_ = GraphRole::Step;
         return outputs;
     }
     void prefetch(const SharedTensors&) override {}
-    void reset() override { phase_ = Phase::Init; }
+    void reset() override { phase_ = GraphRole::Init; }
     StreamState snapshot() override { return {phase_, {}}; }
     void restore(const StreamState& state) override { phase_ = state.phase; }
 
   private:
     Manifest manifest_;
-    Phase phase_ = Phase::Init;
+    GraphRole phase_ = GraphRole::Init;
 };
 
 }  // namespace vpp::test

@@ -10,7 +10,7 @@ volatile std::sig_atomic_t interrupted = 0;
 }  // namespace
 
 void catch_interrupts() {
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { interrupted = 1; };  // without SA_RESTART
     sigaction(SIGINT, &action, nullptr);
 }

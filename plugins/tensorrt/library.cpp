@@ -22,8 +22,10 @@ extern "C" const char vpp_plugins_version[];
 const char vpp_plugins_version[] = "vpp_plugins_version=" VPP_DEPLOY_VERSION;
 
 extern "C" nvinfer1::IPluginCreatorInterface* const* getCreators(int32_t& count) {
-  count = static_cast<int32_t>(sizeof creators / sizeof creators[0]);
-  return creators;
+    count = static_cast<int32_t>(sizeof creators / sizeof creators[0]);
+    return creators;
 }
 
-extern "C" void setLoggerFinder(nvinfer1::ILoggerFinder* finder) { vpp::set_logger_finder(finder); }
+extern "C" void setLoggerFinder(nvinfer1::ILoggerFinder* finder) {
+    vpp::set_logger_finder(finder);
+}

@@ -29,7 +29,8 @@ class Runtime:
             done = subprocess.run([program, command, folder], capture_output=True, text=True)
             assert done.returncode == 0, done.stderr
             results = json.loads((folder / "results.json").read_text())
-            return _load(results, (folder / "results.bin").read_bytes())
+            loaded: list[Any] = _load(results, (folder / "results.bin").read_bytes())
+            return loaded
 
 
 def _store(value: Any, arrays: bytearray) -> Any:

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cpp.runtime import Runtime
-from tests.tracking.reference import assert_masks_follow, two_step_logits
+from tests.tasks.segmentation.tracking.reference import assert_masks_follow, two_step_logits
 from vpp_deploy.frames import Size
-from vpp_deploy.tracking.detections import decode_detections
+from vpp_deploy.tasks.segmentation.tracking.detections import decode_detections
 
 Case = dict[str, Any]
 

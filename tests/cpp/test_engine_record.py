@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tests.bundle.factory import make_bundle
+from tests.conftest import REPOSITORY
 from tests.cpp.runtime import Runtime
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.store import VERSION_COMPATIBLE, EngineRecord, engine_writer, read_record, source_hashes
+from vpp_deploy.engines.engine_record import VERSION_COMPATIBLE, EngineRecord, engine_writer, read_record, source_hashes
 from vpp_deploy.errors import IncompatibleEngineError
 
 BACKEND, VERSION = "tensorrt-rtx", "1.7.1.116"
@@ -42,6 +43,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 
 def cpp_reads(runtime: Runtime, bundle: Bundle, version: str = VERSION, **host: str) -> dict[str, Any]:
+    result: dict[str, Any]
     (result,) = runtime.run("engine", [{"path": str(bundle.path), "backend": BACKEND, "version": version} | host])
     if "error" in result:
         assert result["error"] == "EngineError"
@@ -55,6 +57,18 @@ def test_a_fitting_engine(runtime: Runtime, bundle: Bundle) -> None:
     assert cpp_reads(runtime, bundle) == expected
     assert cpp_reads(runtime, bundle, compute_capability="8.9") == expected
     assert cpp_reads(runtime, bundle, version="1.7.1") == expected
+
+
+@pytest.mark.parametrize("name", ["v1-vpp", "v2-vpp", "v3-vpp"])
+def test_engines_in_bundles_of_every_schema_version(runtime: Runtime, name: str) -> None:
+    bundle = Bundle.open(REPOSITORY / "tests" / "bundle" / "data" / name)
+    stored = EngineRecord.read(bundle.engine_folder("onnxruntime"))
+    case = {"path": str(bundle.path), "backend": stored.backend, "version": stored.backend_version}
+    (ours,) = runtime.run("engine", [case])
+    if stored.machine == platform.machine():
+        assert ours == json.loads(stored.model_dump_json(exclude={"details"}))
+    else:
+        assert f"it was built for {stored.machine}, this machine is {platform.machine()}" in ours["message"]
 
 
 @pytest.mark.parametrize("version", ["1.7.10", "1.7.1.11", "", "1.7.1.116.1"])

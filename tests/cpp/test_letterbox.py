@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.cpp.runtime import Runtime
 from vpp_deploy.frames import Size
-from vpp_deploy.video.letterbox import letterbox
+from vpp_deploy.media.letterbox import letterbox
 
 lengths = st.integers(1, 90)
 sizes = st.tuples(lengths, lengths)

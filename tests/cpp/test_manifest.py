@@ -5,19 +5,25 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.bundle.factory import make_bundle
+from tests.conftest import REPOSITORY
 from tests.cpp.runtime import Runtime
 from vpp_deploy.bundle import SCHEMA_VERSION, Bundle, sha256_of_bytes
 from vpp_deploy.errors import BundleError
 
 Content = dict[str, Any]
-NOT_KEPT = {"model": {"config"}, "provenance": {"weights": {"sha256", "seed"}, "proposal_weights": True}}
+OLD = REPOSITORY / "tests" / "bundle" / "data"
+VERSIONS = range(1, SCHEMA_VERSION + 1)
+NOT_KEPT: dict[str, Any] = {
+    "model": {"config"},
+    "provenance": {"weights": {"sha256", "seed"}, "proposal_weights": True},
+}
 NOT_KEPT |= {"preprocessing": {"resize", "interpolation", "colour"}, "state": {"__all__": {"initial"}}}
 
 
@@ -27,7 +33,23 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 def content_of(bundle: Bundle) -> Content:
-    return json.loads((bundle.path / "manifest.json").read_text())
+    content: Content = json.loads((bundle.path / "manifest.json").read_text())
+    return content
+
+
+def as_version(version: int, content: Content) -> Content:
+    """What a manifest of this version said when its schema was an earlier one."""
+    if version >= 3:
+        return content
+    content = {name: value for name, value in content.items() if name not in ("pruning_points", "blocks")} | {
+        "schema_version": version,
+        "model": {name: value for name, value in content["model"].items() if name != "task"},
+        "selection_points": content["pruning_points"],
+    }
+    if version == 1:
+        provenance = content["provenance"]
+        content["provenance"] = {name: value for name, value in provenance.items() if name != "proposal_weights"}
+    return content
 
 
 def python_reads(path: Path, verify: bool = True) -> Bundle | str:
@@ -53,6 +75,9 @@ def check(runtime: Runtime, paths: list[Path], verify: bool = True) -> list[str]
         else:
             assert not message, f"Python accepts {path}"
             kept = expected.manifest.model_dump(mode="json", exclude=NOT_KEPT)
+            kept["schema_version"] = json.loads((path / "manifest.json").read_text()).get(
+                "schema_version", SCHEMA_VERSION
+            )
             assert ours["manifest"] == kept
             assert ours["weights"] == str(expected.weights_path)
     return messages
@@ -68,10 +93,13 @@ def field_of(message: str, path: Path) -> str:
     """The path of the broken field: `….json: FIELD: problem`; "" for what is not about a field."""
     start = f"{path / 'manifest.json'}: "
     field, separator, _ = message.removeprefix(start).partition(": ")
-    return field if separator and message.startswith(start) else ""
+    if not separator or not message.startswith(start):
+        return ""
+    # Python names fields of earlier versions as they are called now.
+    return field.replace("selection_points", "pruning_points")
 
 
-def variants(bundle: Bundle, folder: Path, contents: list[Content | bytes]) -> list[Path]:
+def variants(bundle: Bundle, folder: Path, contents: Sequence[Content | bytes]) -> list[Path]:
     """Copies of a bundle, one for each manifest, with links to the files of the first."""
     paths = []
     for n, content in enumerate(contents):
@@ -86,8 +114,8 @@ def variants(bundle: Bundle, folder: Path, contents: list[Content | bytes]) -> l
     return paths
 
 
-def edited(bundle: Bundle, place: tuple[str | int, ...], change: Callable[[Any, Any], object]) -> Content:
-    content = content_of(bundle)
+def edited(content: Content, place: tuple[str | int, ...], change: Callable[[Any, Any], object]) -> Content:
+    content = copy.deepcopy(content)
     parent: Any = content
     for name in place[:-1]:
         parent = parent[name]
@@ -121,30 +149,47 @@ def test_valid_bundles(runtime: Runtime, bundle: Bundle, micro_bundle: Bundle, t
     assert check(runtime, [bundle.path], verify=False) == [""]
 
 
+@pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("value", [None, [], {}, -1], ids=str)
 def test_every_field_in_turn_with_a_value_of_another_kind(
-    runtime: Runtime, bundle: Bundle, tmp_path: Path, value: Any
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, value: Any, version: int
 ) -> None:
-    all_places = places(content_of(bundle))[1:]
-    paths = variants(bundle, tmp_path, [edited(bundle, place, replace_by(value)) for place in all_places])
-    messages = check(runtime, paths)
+    content = as_version(version, content_of(bundle))
+    contents = [edited(content, place, replace_by(value)) for place in places(content)[1:]]
+    messages = check(runtime, variants(bundle, tmp_path, contents))
     assert sum(map(bool, messages)) > len(messages) // 2
 
 
-def test_every_field_in_turn_removed(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
-    all_places = [place for place in places(content_of(bundle)) if place and isinstance(place[-1], str)]
-    check(runtime, variants(bundle, tmp_path, [edited(bundle, place, remove) for place in all_places]))
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_field_in_turn_removed(runtime: Runtime, bundle: Bundle, tmp_path: Path, version: int) -> None:
+    content = as_version(version, content_of(bundle))
+    all_places = [place for place in places(content) if place and isinstance(place[-1], str)]
+    messages = check(runtime, variants(bundle, tmp_path, [edited(content, place, remove) for place in all_places]))
+    assert messages[all_places.index(("model", "task" if version >= 3 else "family"))]
 
 
-def test_an_unknown_field_anywhere(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_unknown_field_anywhere(runtime: Runtime, bundle: Bundle, tmp_path: Path, version: int) -> None:
     def add(parent: Any, name: Any) -> None:
         parent[name]["surprise"] = 1
 
-    content = content_of(bundle)
+    content = as_version(version, content_of(bundle))
     objects = [place for place in places(content) if place and isinstance(value_at(content, place), dict)]
-    messages = check(runtime, variants(bundle, tmp_path, [edited(bundle, place, add) for place in objects]))
+    messages = check(runtime, variants(bundle, tmp_path, [edited(content, place, add) for place in objects]))
     accepted = [place for place, message in zip(objects, messages, strict=True) if not message]
     assert accepted == [("model", "config")]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_fields_of_one_version_are_unknown_to_the_others(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, version: int
+) -> None:
+    content = as_version(version, content_of(bundle))
+    points = content["pruning_points" if version >= 3 else "selection_points"]
+    contents = [content | {"blocks": 24}, content | {"pruning_points": points}, content | {"selection_points": points}]
+    contents.append(content | {"model": content["model"] | {"task": "segmentation"}})
+    messages = check(runtime, variants(bundle, tmp_path, contents))
+    assert list(map(bool, messages)) == ([False, False, True, False] if version >= 3 else [True, True, False, True])
 
 
 def value_at(content: Any, place: tuple[str | int, ...]) -> Any:
@@ -160,9 +205,19 @@ def value_at(content: Any, place: tuple[str | int, ...]) -> Any:
         ("schema_version", 1),
         ("schema_version", 1.5),
         ("schema_version", "1"),
+        ("schema_version", 2.0),
+        ("schema_version", 3.0),
         ("schema_version", SCHEMA_VERSION + 1),
         ("precision", "bfloat16"),
         ("precision", "int8"),
+        ("precision", "fp8_e4m3"),
+        ("precision", ""),
+        ("precision", "8bit"),
+        ("precision", "Float32"),
+        ("precision", "float32\n"),
+        ("blocks", 24),
+        ("blocks", 0),
+        ("blocks", "many"),
         ("patch_size", 0),
         ("patch_size", 16.0),
         ("patch_size", 16.5),
@@ -178,12 +233,12 @@ def value_at(content: Any, place: tuple[str | int, ...]) -> Any:
         ("tracker.new_score", 1.001),
         ("tracker.max_age", 0),
         ("detection.max_tracks", 0),
-        ("selection_points", []),
-        ("selection_points.0.block", 0),
-        ("selection_points.0.keep_ratio", 0),
-        ("selection_points.0.keep_ratio", 1.5),
-        ("selection_points.0.phases", ["init", "init"]),
-        ("selection_points.0.phases", ["last"]),
+        ("pruning_points", []),
+        ("pruning_points.0.block", 0),
+        ("pruning_points.0.keep_ratio", 0),
+        ("pruning_points.0.keep_ratio", 1.5),
+        ("pruning_points.0.phases", ["init", "init"]),
+        ("pruning_points.0.phases", ["last"]),
         ("graphs.init.inputs.0.dtype", "int4"),
         ("graphs.init.inputs.0.shape", [1, 0]),
         ("graphs.init.file", "elsewhere.onnx"),
@@ -192,8 +247,11 @@ def value_at(content: Any, place: tuple[str | int, ...]) -> Any:
         ("state.0.initial", "zeros"),
         ("state.0.input", "z"),
         ("model.family", "yolo"),
+        ("model.family", ""),
+        ("model.family", "papr"),
         ("model.config", {"anything": [1, {"deep": None}]}),
         ("provenance.weights.kind", "pretrained"),
+        ("provenance.weights.kind", "memory"),
         ("provenance.weights.kind", "stolen"),
         ("provenance.weights.seed", -3),
         ("files", {}),
@@ -206,7 +264,7 @@ def test_a_value(runtime: Runtime, bundle: Bundle, tmp_path: Path, place: str, v
     head, separator, file = place.partition("files.")
     names = [part for part in head.split(".") if part] + (["files", file] if separator else [])
     steps = tuple(int(name) if name.isdigit() else name for name in names)
-    check(runtime, variants(bundle, tmp_path, [edited(bundle, steps, replace_by(value))]))
+    check(runtime, variants(bundle, tmp_path, [edited(content_of(bundle), steps, replace_by(value))]))
 
 
 def test_the_other_order_of_the_states(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
@@ -225,23 +283,60 @@ def test_numbers_in_words_and_truth_values_are_refused_here_only(
     runtime: Runtime, bundle: Bundle, tmp_path: Path
 ) -> None:
     """Python's validation would convert them. No exporter writes them."""
-    contents = [edited(bundle, ("patch_size",), replace_by(value)) for value in ("16", True)]
+    contents = [edited(content_of(bundle), ("patch_size",), replace_by(value)) for value in ("16", True)]
     for result in runtime.run("manifest", [{"path": str(path)} for path in variants(bundle, tmp_path, contents)]):
         assert "manifest.json: patch_size: should be a whole number, got " in result["message"]
 
 
-def test_version_2_is_read_and_other_families_are_refused_by_name(
-    runtime: Runtime, bundle: Bundle, tmp_path: Path
+def test_bundles_of_every_version(runtime: Runtime) -> None:
+    paths = sorted(path for path in OLD.iterdir() if path.name.endswith("-vpp"))
+    assert len(paths) == SCHEMA_VERSION
+    assert check(runtime, paths) == [""] * len(paths)
+    results = runtime.run("manifest", [{"path": str(path)} for path in paths])
+    assert [result["manifest"]["schema_version"] for result in results] == list(VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("v2-papr", "model.family: 'papr' is for the task 'classification', which is not a task"),
+        ("v3-papr", "model.task: 'classification' is not a task"),
+        ("v3-tensors", "model.task: 'tensors' is not a task"),
+    ],
+)
+def test_other_tasks_are_refused_by_name(runtime: Runtime, name: str, expected: str) -> None:
+    """Nothing is wrong with these bundles: Python runs them."""
+    Bundle.open(OLD / name)
+    (refused,) = runtime.run("manifest", [{"path": str(OLD / name)}])
+    assert refused["error"] == "BundleError"
+    assert refused["message"] == (
+        f"{OLD / name / 'manifest.json'}: {expected} that this library runs: use a bundle of the task 'segmentation', "
+        "or the Python package vpp-deploy"
+    )
+
+
+@pytest.mark.parametrize("task", ["depth", "", "Segmentation", "new\nline", "t" * 5000, None, 3, ["segmentation"]])
+def test_tasks_that_nobody_knows(runtime: Runtime, bundle: Bundle, tmp_path: Path, task: Any) -> None:
+    content = content_of(bundle)
+    content["model"]["task"] = task
+    (path,) = variants(bundle, tmp_path, [content])
+    assert isinstance(python_reads(path), str)
+    (refused,) = runtime.run("manifest", [{"path": str(path)}])
+    assert refused["error"] == "BundleError"
+    assert refused["message"].startswith(f"{path / 'manifest.json'}: model.task: ")
+    assert "\n" not in refused["message"]
+    assert len(refused["message"]) < 1000
+
+
+@pytest.mark.parametrize("family", ["yolo", "", "Vpp", "evit"])
+def test_families_that_earlier_versions_did_not_have(
+    runtime: Runtime, bundle: Bundle, tmp_path: Path, family: str
 ) -> None:
-    second = content_of(bundle) | {"schema_version": 2}
-    other = copy.deepcopy(second)
-    other["model"]["family"] = "papr"
-    for name in ("detection", "tracker", "token_grid"):
-        del other[name]
-    paths = variants(bundle, tmp_path, [second, other])
-    read, refused = runtime.run("manifest", [{"path": str(path)} for path in paths])
-    assert read["manifest"]["schema_version"] == 2
-    assert "model.family: 'papr' is not a family that this library runs" in refused["message"]
+    contents = [as_version(version, content_of(bundle)) for version in (1, 2)]
+    for content in contents:
+        content["model"]["family"] = family
+    for message in check(runtime, variants(bundle, tmp_path, contents)):
+        assert f"model.family: should be 'vpp' or 'papr', got '{family}'; export the bundle again" in message
 
 
 def test_no_bundle(runtime: Runtime, tmp_path: Path) -> None:

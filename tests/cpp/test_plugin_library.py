@@ -11,8 +11,8 @@ import pytest
 
 from tests.bundle.factory import make_bundle
 from tests.cpp.runtime import Runtime
-from vpp_deploy.engines.plugin_library import LIBRARY_FILE, PATH_VARIABLE, PluginLibrary, library_of_engine
-from vpp_deploy.engines.store import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.tensorrt.plugin_library import LIBRARY_FILE, PATH_VARIABLE, PluginLibrary, library_of_engine
 from vpp_deploy.errors import IncompatibleEngineError, PluginError
 
 BUILD = "vpp-deploy build-engine small.bundle --engine tensorrt"

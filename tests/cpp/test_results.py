@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cpp.runtime import Runtime
-from tests.video.fakes import make_instances, make_result
-from vpp_deploy.results import FrameResult
-from vpp_deploy.video import JsonLinesWriter
+from tests.tasks.segmentation.fakes import make_instances, make_result
+from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.writers import JsonLinesWriter
 
 NAMES = ("person", "giant panda", "Wäschebär \U0001f99d")
 

@@ -13,11 +13,11 @@ from tests.cpp.runtime import Runtime
 from tests.cpp.test_tracker import assert_same_instances
 from vpp_deploy.bundle import MANIFEST_FILE
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.engine import Array, Engine, EngineStream, StreamState
-from vpp_deploy.frames import VideoFrame
-from vpp_deploy.results import FrameResult
-from vpp_deploy.session import SessionState, VideoSession
-from vpp_deploy.video.letterbox import letterbox
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState
+from vpp_deploy.frames import Frame
+from vpp_deploy.media.letterbox import letterbox
+from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.session import SessionState, VideoSession
 
 FRAMES = 12
 
@@ -62,7 +62,7 @@ class Recorder:
 
     def frame(self, original: np.ndarray) -> FrameResult:
         image, content = letterbox(original, self._size)
-        result = self._session(VideoFrame(image, content, original, self._session.snapshot().last_index + 1))
+        result = self._session(Frame(image, content, original, self._session.snapshot().last_index + 1))
         assert self._stream.last is not None
         phase, inputs, outputs = self._stream.last
         self._record({"step": "frame", "image": original, "phase": phase, "outputs": outputs}, result, inputs)

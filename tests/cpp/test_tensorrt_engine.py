@@ -18,9 +18,9 @@ from tests.cpp.runtime import Runtime
 from tests.cpp.test_plugin_library import make_library
 from tests.cpp.test_runtime import install_and_build
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.plugin_library import PATH_VARIABLE
-from vpp_deploy.engines.store import VERSION_COMPATIBLE, EngineRecord, engine_writer, source_hashes
-from vpp_deploy.engines.tensorrt_engine import HOST_CODE_VARIABLE
+from vpp_deploy.engines.engine_record import VERSION_COMPATIBLE, EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.tensorrt.engine import HOST_CODE_VARIABLE
+from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE
 from vpp_deploy.errors import ExitCode
 
 FAKE = """
@@ -76,7 +76,7 @@ def bundle(tmp_path: Path) -> Bundle:
 
 def with_engine(bundle: Bundle, **fields: Any) -> Bundle:
     with engine_writer(bundle, "tensorrt") as (folder, finish):
-        for phase in bundle.manifest.phases:
+        for phase in bundle.manifest.roles:
             (folder / f"{phase}.engine").write_text(phase)
         settings = {"backend": "tensorrt", "backend_version": f"{major()}.1.0.106", "precision": "float32"}
         finish(EngineRecord(**(settings | fields), source=source_hashes(bundle), files={}))

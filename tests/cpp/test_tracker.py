@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.cpp.runtime import Runtime
-from tests.tracking.golden import Sequence, detections_of, tracker_sequences
-from vpp_deploy.bundle.vpp_manifest import TrackerSpec
-from vpp_deploy.results import Instances
-from vpp_deploy.tracking.detections import Detections, decode_detections
-from vpp_deploy.tracking.tracker import QueryTracker, TrackerState
+from tests.tasks.segmentation.tracking.golden import Sequence, Video, detections_of, tracker_sequences, videos
+from vpp_deploy.bundle.segmentation_manifest import TrackerSpec
+from vpp_deploy.tasks.segmentation.results import Instances
+from vpp_deploy.tasks.segmentation.tracking.detections import Detections, decode_detections
+from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState
 
 NUM_QUERIES = 8
 WIDTH = 4
@@ -186,22 +185,14 @@ def follow_the_original(runtime: Runtime, sequence: Sequence) -> None:
 
 @pytest.mark.golden
 def test_from_golden_logits_to_tracks(runtime: Runtime, vpp_golden: Path) -> None:
-    geometry = json.loads((vpp_golden / "config.json").read_text())["head"]["e2e"]
-    files = sorted(vpp_golden.glob("e2e_micro_*.npz"))
-    assert files
-    for file in files:
-        with np.load(file) as arrays:
-            decode_and_track(runtime, dict(arrays), geometry)
+    for video in videos(vpp_golden):
+        decode_and_track(runtime, video)
 
 
-def decode_and_track(runtime: Runtime, arrays: dict[str, np.ndarray], geometry: dict[str, Any]) -> None:
-    sizes = tuple(geometry["padded_hw"]), tuple(geometry["content_hw"]), tuple(geometry["ori_shape"])
-    num_queries = len(arrays["f0_cls"]) - int(arrays["f0_n_track_queries"])
-    recorder = Recorder(num_queries, arrays["f0_query"].shape[1])
-    frames = []
-    for t in range(geometry["frames"]):
-        frame = {name.removeprefix(f"f{t}_"): array for name, array in arrays.items() if name.startswith(f"f{t}_")}
-        frames.append(frame)
+def decode_and_track(runtime: Runtime, video: Video) -> None:
+    sizes, num_queries = video.sizes, video.num_queries
+    recorder = Recorder(num_queries, video.query_width)
+    for t, frame in enumerate(video.frames):
         filled = num_queries + recorder.feed()
         query_indices = np.arange(len(frame["cls"]), dtype=np.int32)
         candidates = {"class_logits": frame["cls"], "mask_logits": frame["mask"], "query_indices": query_indices}
@@ -216,7 +207,7 @@ def decode_and_track(runtime: Runtime, arrays: dict[str, np.ndarray], geometry: 
 
     (outcomes,) = runtime.run("tracker", [recorder.case])
     updates = [outcome for outcome in outcomes if "instances" in outcome]
-    for frame, ours in zip(frames, updates, strict=True):
+    for frame, ours in zip(video.frames, updates, strict=True):
         instances = ours["instances"]
         assert instances["identities"] == frame["trk_ids"].tolist()
         assert instances["labels"] == frame["trk_labels"].tolist()

@@ -16,15 +16,15 @@ class Bundle {
     /// Read and check a bundle.
     ///
     /// @throws BundleError the folder or its manifest is missing or unreadable; the manifest has a newer schema,
-    /// another
-    ///     model family, or breaks the schema; a listed file lies outside the folder, is missing or was altered.
+    ///     another task than segmentation, or breaks the schema; a listed file lies outside the folder, is missing or
+    ///     was altered.
     static Bundle open(const std::filesystem::path& folder, Check check = Check::Hashes);
 
     const std::filesystem::path& path() const { return path_; }
     const Manifest& manifest() const { return manifest_; }
 
     /// The ONNX graph of a phase.
-    std::filesystem::path graph_path(Phase phase) const { return path_ / manifest_.graph(phase).file; }
+    std::filesystem::path graph_path(GraphRole phase) const { return path_ / manifest_.graph(phase).file; }
 
     /// The safetensors file that both graphs point into.
     std::filesystem::path weights_path() const { return path_ / manifest_.weights_file; }

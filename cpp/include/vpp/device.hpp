@@ -92,6 +92,6 @@ class Context {
 };
 
 /// Makes a context for a phase's graph; weights are shared between contexts.
-using CreateContext = std::function<std::unique_ptr<Context>(Phase)>;
+using CreateContext = std::function<std::unique_ptr<Context>(GraphRole)>;
 
 }  // namespace vpp

@@ -69,7 +69,7 @@ class DeviceStream final : public EngineStream {
 
     Place place(const TensorSpec& spec);
     Stage make_stage(const GraphSpec& graph, std::unique_ptr<Context> context);
-    Stage& stage() { return phase_ == Phase::Init ? init_ : step_; }
+    Stage& stage() { return phase_ == GraphRole::Init ? init_ : step_; }
     void begin_upload(Input& input, const std::shared_ptr<const Tensor>& value);
     void take(Input& input, const Tensor& value, bool is_waiting);
     void bind_state();
@@ -84,7 +84,7 @@ class DeviceStream final : public EngineStream {
     std::vector<State> states_;
     Stage init_;
     Stage step_;
-    Phase phase_ = Phase::Init;
+    GraphRole phase_ = GraphRole::Init;
     std::size_t direction_ = 0;  ///< which of its two buffers a state is read from; it is written to the other one
     bool capturing_;
     std::array<bool, 2> warm_{};     ///< by direction: the step graph has run once

@@ -7,8 +7,8 @@ namespace vpp {
 
 /// Everything that a stream remembers, as host data.
 struct StreamState {
-    Phase phase = Phase::Init;  ///< the graph that the next frame runs; Init: it is the first of a video
-    Tensors tensors;            ///< by the state's name in the manifest; empty in phase Init
+    GraphRole phase = GraphRole::Init;  ///< the graph that the next frame runs; Init: it is the first of a video
+    Tensors tensors;                    ///< by the state's name in the manifest; empty in phase Init
 };
 
 /// The state of one video on one engine. Not thread-safe: one stream belongs to one caller at a time.

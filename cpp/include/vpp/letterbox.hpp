@@ -16,7 +16,7 @@ struct Letterbox {
 /// Scale a picture to fill `size` as far as its aspect ratio allows.
 ///
 /// Bilinear, without antialiasing, half-pixel centres, clamped at the edges, rounded half up; byte for byte what
-/// `vpp_deploy.video.letterbox` gives.
+/// `vpp_deploy.media.letterbox` gives.
 ///
 /// @param image `[H0, W0, 3]` RGB, rows without gaps.
 /// @param original H0 and W0.

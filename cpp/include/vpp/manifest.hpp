@@ -11,18 +11,19 @@
 
 namespace vpp {
 
-/// The newest manifest schema that this library reads. Version 2 added model families other than `vpp`.
-constexpr std::int64_t kSchemaVersion = 2;
+/// The newest manifest schema that this library reads. Version 2 added model families other than `vpp`, version 3 the
+/// task beside the family.
+constexpr std::int64_t kSchemaVersion = 3;
 
 enum class DType { Float32, Float16, Int32, UInt8, Bool };
 
 /// The first frame of a video runs the init graph, every later one the step graph.
-enum class Phase { Init, Step };
+enum class GraphRole { Init, Step };
 
 /// The name that the manifest uses, e.g. "float32".
 const char* name_of(DType dtype);
 /// "init" or "step".
-const char* name_of(Phase phase);
+const char* name_of(GraphRole phase);
 
 /// Name, dtype and static shape of one graph input or output.
 struct TensorSpec {
@@ -48,13 +49,13 @@ struct GraphSpec {
 };
 
 /// A place in the network where tokens are selected.
-struct SelectionPoint {
+struct PruningPoint {
     std::string name;
-    std::int64_t block;         ///< index of the first block that runs on the selected tokens
-    std::string output;         ///< graph output with the kept positions `[K]` int32, ascending, row-major on the grid
-    double keep_ratio;          ///< K / N as configured
-    std::int64_t kept;          ///< K
-    std::vector<Phase> phases;  ///< when it is active
+    std::int64_t block;             ///< index of the first block that runs on the selected tokens
+    std::string output;             ///< graph output with the kept positions `[K]` int32, ascending, row-major
+    double keep_ratio;              ///< K / N as configured
+    std::int64_t kept;              ///< K
+    std::vector<GraphRole> phases;  ///< when it is active
 };
 
 /// Constants of the normalisation inside the graph, per RGB channel, in 0..255. Pictures are letterboxed (see
@@ -85,14 +86,15 @@ struct DetectionSpec {
 /// Which model the bundle holds. Its configuration, which only PyTorch needs, is checked to be an object and not kept.
 struct ModelSpec {
     std::string name;           ///< e.g. "vpp-small"
-    std::string family;         ///< "vpp"
-    std::string keep_schedule;  ///< "dense", "0.55", "0.4" or "custom"
+    std::string family;         ///< how tokens are pruned, e.g. "vpp"
+    std::string task;           ///< what comes out: "segmentation"
+    std::string keep_schedule;  ///< of VPP "dense", "0.55", "0.4" or "custom"; of others as the family writes it
     std::string dataset;        ///< the label set, e.g. "youtube-vis-2021"
 };
 
 /// Where the weights came from.
-struct WeightsSource {
-    std::string kind;  ///< "checkpoint", "random", "shipped" or "pretrained"
+struct WeightsProvenance {
+    std::string kind;  ///< "checkpoint", "random", "shipped", "pretrained" or "memory"
     std::string name;
 };
 
@@ -103,7 +105,7 @@ struct Provenance {
     std::string torch;
     std::string onnx;
     std::int64_t opset;
-    WeightsSource weights;
+    WeightsProvenance weights;
 };
 
 /// Size and hash of a file.
@@ -114,17 +116,18 @@ struct FileRecord {
 
 /// `manifest.json`: the contract between a bundle and whatever runs it.
 struct Manifest {
-    std::int64_t schema_version;
+    std::int64_t schema_version;  ///< of the file; every field is as the newest version has it
     ModelSpec model;
-    std::string precision;  ///< "float32", "float16" or "bfloat16"
+    std::string precision = "float32";  ///< what matrix products compute in, e.g. "float16"
     Size frame_size;
     std::int64_t patch_size;
     Size token_grid;
+    std::int64_t blocks = 12;  ///< transformer blocks of the backbone
     Preprocessing preprocessing;
     DetectionSpec detection;
     TrackerSpec tracker;
     std::vector<std::string> class_names;
-    std::vector<SelectionPoint> selection_points;
+    std::vector<PruningPoint> pruning_points;
     GraphSpec init;
     GraphSpec step;
     std::vector<StateSpec> state;  ///< sorted by input name, and by output name
@@ -132,13 +135,14 @@ struct Manifest {
     Provenance provenance;
     std::map<std::string, FileRecord> files;
 
-    const GraphSpec& graph(Phase phase) const { return phase == Phase::Init ? init : step; }
+    const GraphSpec& graph(GraphRole phase) const { return phase == GraphRole::Init ? init : step; }
 };
 
 /// Read and check a manifest by itself; `Bundle::open` also checks the files that it lists.
 ///
-/// @throws BundleError the file is unreadable or not JSON, has a newer schema or another model family, or breaks the
-///     schema: a field is missing, unknown, or has a wrong type or value. The message names the field by its path.
+/// @throws BundleError the file is unreadable or not JSON, has a newer schema or another task than segmentation, or
+///     breaks the schema: a field is missing, unknown, or has a wrong type or value. The message names the field by its
+///     path.
 Manifest read_manifest(const std::filesystem::path& path);
 
 }  // namespace vpp

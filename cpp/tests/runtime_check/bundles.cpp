@@ -45,9 +45,9 @@ Json state_json(const StateSpec& spec) {
     return json;
 }
 
-Json point_json(const SelectionPoint& point) {
+Json point_json(const PruningPoint& point) {
     Json phases = Json::array();
-    for (const Phase phase : point.phases) {
+    for (const GraphRole phase : point.phases) {
         phases.push_back(name_of(phase));
     }
     return {{"name", point.name}, {"block", point.block},           {"output", point.output},
@@ -68,12 +68,14 @@ Json manifest_json(const Manifest& manifest) {
         {"model",
          {{"name", model.name},
           {"family", model.family},
+          {"task", model.task},
           {"keep_schedule", model.keep_schedule},
           {"dataset", model.dataset}}},
         {"precision", manifest.precision},
         {"frame_size", size_json(manifest.frame_size)},
         {"patch_size", manifest.patch_size},
         {"token_grid", size_json(manifest.token_grid)},
+        {"blocks", manifest.blocks},
         {"preprocessing", {{"mean", manifest.preprocessing.mean}, {"std", manifest.preprocessing.deviation}}},
         {"detection",
          {{"num_queries", detection.num_queries},
@@ -82,9 +84,10 @@ Json manifest_json(const Manifest& manifest) {
           {"max_detections", detection.max_detections}}},
         {"tracker", tracker_json(manifest.tracker)},
         {"class_names", manifest.class_names},
-        {"selection_points", Json::array()},
+        {"pruning_points", Json::array()},
         {"graphs",
-         {{"init", graph_json(manifest.graph(Phase::Init))}, {"step", graph_json(manifest.graph(Phase::Step))}}},
+         {{"init", graph_json(manifest.graph(GraphRole::Init))},
+          {"step", graph_json(manifest.graph(GraphRole::Step))}}},
         {"state", Json::array()},
         {"weights_file", manifest.weights_file},
         {"provenance",
@@ -96,8 +99,8 @@ Json manifest_json(const Manifest& manifest) {
           {"weights", {{"kind", provenance.weights.kind}, {"name", provenance.weights.name}}}}},
         {"files", files_json(manifest.files)},
     };
-    for (const SelectionPoint& point : manifest.selection_points) {
-        json["selection_points"].push_back(point_json(point));
+    for (const PruningPoint& point : manifest.pruning_points) {
+        json["pruning_points"].push_back(point_json(point));
     }
     for (const StateSpec& spec : manifest.state) {
         json["state"].push_back(state_json(spec));
@@ -124,7 +127,7 @@ Json run_manifest(const Json& input, const ArrayFile&, ArrayFile&) {
     const Bundle bundle =
         Bundle::open(input.at("path").get<std::string>(), verify ? Bundle::Check::Hashes : Bundle::Check::Sizes);
     return {{"manifest", manifest_json(bundle.manifest())},
-            {"init", bundle.graph_path(Phase::Init).string()},
+            {"init", bundle.graph_path(GraphRole::Init).string()},
             {"weights", bundle.weights_path().string()}};
 }
 

@@ -27,7 +27,7 @@ class ReplayStream final : public EngineStream {
     void reset() override { calls.push_back("reset"); }
     StreamState snapshot() override {
         calls.push_back("snapshot");
-        return {Phase::Step, {{"marker", Tensor(DType::Int32, {1})}}};
+        return {GraphRole::Step, {{"marker", Tensor(DType::Int32, {1})}}};
     }
     void restore(const StreamState& state) override {
         calls.push_back("restore " + std::to_string(state.tensors.count("marker")));
@@ -93,7 +93,7 @@ Json run_session(const Json& input, const ArrayFile& arrays, ArrayFile& results)
             session.prefetch(frame);
             stream.outputs.clear();
             for (const TensorSpec& spec :
-                 manifest.graph(step.at("phase") == "init" ? Phase::Init : Phase::Step).outputs) {
+                 manifest.graph(step.at("phase") == "init" ? GraphRole::Init : GraphRole::Step).outputs) {
                 stream.outputs.emplace(spec.name, tensor_of(spec, step.at("outputs").at(spec.name), arrays));
             }
             outcome["result"] = result_json(session.step(frame), results);
