@@ -1,34 +1,74 @@
 # `make demo` and `make test` need nothing but Python 3.11 and make: they set up their own virtual environment.
+# `make CONSTRAINTS=constraints.txt …` installs exactly the versions that were last tested.
 PYTHON ?= python3
 VENV ?= .venv
+CONSTRAINTS ?=
 BIN := $(VENV)/bin
-READY := $(VENV)/.ready
+READY := $(VENV)/.ready$(if $(CONSTRAINTS),-$(notdir $(CONSTRAINTS)))
+# Coverage of this process alone; `make test COVERAGE=` does without.
+FLOOR := 80
+COVERAGE ?= -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR)
 
-.PHONY: demo test lint format bench clean
+LOWEST := build/lowest-venv
+LOWEST_EXTRAS := export rtx
+LOWEST_TESTS := tests/bundle tests/families tests/media tests/ops tests/parity tests/tasks
+
+CXX_SOURCES := $(shell find cpp plugins -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
+CLANG_FORMAT = $(wildcard $(BIN)/clang-format)
+CLANG_TIDY ?= clang-tidy
+
+.PHONY: demo test lint lint-cxx tidy format bench constraints lower-bounds clean
 
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
 
+# Training runs outside the coverage: its loops take many times as long under a tracer.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python $(COVERAGE) -m pytest --ignore=tests/examples
+	$(BIN)/python -m pytest tests/examples
 
-lint: $(READY)
+lint: $(READY) lint-cxx
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+lint-cxx: $(READY)
+	@$(if $(CLANG_FORMAT),$(CLANG_FORMAT) --dry-run -Werror $(CXX_SOURCES),echo "clang-format is not installed: C++ sources are not checked")
+
+# What .clang-tidy asks, of the C++ runtime. Needs clang-tidy, CMake and nlohmann-json.
+tidy:
+	cmake -S cpp -B build/tidy -DCMAKE_EXPORT_COMPILE_COMMANDS=ON
+	$(CLANG_TIDY) --quiet --warnings-as-errors='*' --extra-arg=-std=c++17 -p build/tidy $(wildcard cpp/src/*.cpp)
+
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@$(if $(CLANG_FORMAT),$(CLANG_FORMAT) -i $(CXX_SOURCES))
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.step_by_part
 
+# Writes down the versions that are installed: run it when the tests have passed with them.
+constraints: $(READY)
+	echo "# The versions that were last tested: make CONSTRAINTS=constraints.txt … installs exactly these." > constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
+
+# The lowest versions that pyproject.toml promises, in a virtual environment of their own.
+lower-bounds: $(LOWEST)/.ready
+	$(LOWEST)/bin/python -m pytest $(LOWEST_TESTS)
+
+$(LOWEST)/.ready: pyproject.toml tools/lower_bounds.py
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet packaging
+	$(LOWEST)/bin/python tools/lower_bounds.py $(LOWEST_EXTRAS) > $(LOWEST)/bounds.txt
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/bounds.txt --editable '.[export,rtx]' hypothesis pytest
+	touch $@
+
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output bench-output
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[export,rtx,dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable '.[export,rtx,dev]'
 	touch $@
