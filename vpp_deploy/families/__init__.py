@@ -94,6 +94,7 @@ FAMILIES: Final[Registry[Family]] = Registry(
     {
         "vpp": "vpp_deploy.families.vpp:FAMILY",
         "papr": "vpp_deploy.families.papr:FAMILY",
+        "dynamicvit": "vpp_deploy.families.dynamicvit:FAMILY",
     },
     Family,
     GROUP,
