@@ -95,6 +95,7 @@ FAMILIES: Final[Registry[Family]] = Registry(
         "vpp": "vpp_deploy.families.vpp:FAMILY",
         "papr": "vpp_deploy.families.papr:FAMILY",
         "dynamicvit": "vpp_deploy.families.dynamicvit:FAMILY",
+        "evit": "vpp_deploy.families.evit:FAMILY",
     },
     Family,
     GROUP,
