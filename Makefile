@@ -10,14 +10,14 @@ FLOOR := 80
 COVERAGE ?= -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR)
 
 LOWEST := build/lowest-venv
-LOWEST_EXTRAS := export rtx
+LOWEST_EXTRAS := cpu export rtx
 LOWEST_TESTS := tests/bundle tests/families tests/media tests/ops tests/parity tests/tasks
 
 CXX_SOURCES := $(shell find cpp plugins -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.cu' -o -name '*.cuh')
 CLANG_FORMAT = $(wildcard $(BIN)/clang-format)
 CLANG_TIDY ?= clang-tidy
 
-.PHONY: demo test lint lint-cxx tidy format bench constraints lower-bounds clean
+.PHONY: demo test fuzz soak lint lint-cxx tidy format bench constraints lower-bounds clean
 
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
@@ -26,6 +26,16 @@ demo: $(READY)
 test: lint
 	$(BIN)/python $(COVERAGE) -m pytest --ignore=tests/examples
 	$(BIN)/python -m pytest tests/examples
+
+# Hostile input for hours: each of some twenty groups gets so many seconds (8 in `make test`).
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= $(shell date +%s)
+fuzz: $(READY)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$(FUZZ_SEED) $(BIN)/python -m pytest tests/fuzz
+
+SOAK_FRAMES ?= 100000
+soak: $(READY)
+	SOAK_FRAMES=$(SOAK_FRAMES) $(BIN)/python -m pytest -s -m "slow or not slow" tests/soak
 
 lint: $(READY) lint-cxx
 	$(BIN)/ruff check .
@@ -62,7 +72,7 @@ $(LOWEST)/.ready: pyproject.toml tools/lower_bounds.py
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet packaging
 	$(LOWEST)/bin/python tools/lower_bounds.py $(LOWEST_EXTRAS) > $(LOWEST)/bounds.txt
-	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/bounds.txt --editable '.[export,rtx]' hypothesis pytest
+	$(LOWEST)/bin/python -m pip install --quiet --constraint $(LOWEST)/bounds.txt --editable '.[cpu,export,rtx]' hypothesis pytest
 	touch $@
 
 clean:
@@ -70,5 +80,5 @@ clean:
 
 $(READY): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable '.[export,rtx,dev]'
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable '.[cpu,export,rtx,dev]'
 	touch $@

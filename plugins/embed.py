@@ -37,7 +37,8 @@ def compiled() -> str:
         ptx = re.sub(r"(?m)^\.version .*$", f".version {PTX_VERSION}", ptx)
         ptx = f"// vpp kernels, sources sha256 {sources_hash()}\n{ptx}"
         path.write_text(ptx)
-        for architecture in ARCHITECTURES:
+        known = subprocess.run(["nvcc", "--list-gpu-code"], check=True, capture_output=True, text=True).stdout.split()
+        for architecture in [architecture for architecture in ARCHITECTURES if architecture in known]:
             subprocess.run(["ptxas", f"-arch={architecture}", "-o", str(Path(folder) / "cubin"), str(path)], check=True)
     return ptx
 

@@ -11,7 +11,7 @@ import typer
 
 import vpp_deploy
 from tests.conftest import REPOSITORY
-from vpp_deploy.cli.main import app
+from vpp_deploy.cli.commands import app
 
 README = (REPOSITORY / "README.md").read_text()
 PAPR = (REPOSITORY / "docs" / "papr.md").read_text()

@@ -141,6 +141,22 @@ def test_a_package_is_called_by_its_distribution(
         shapes["star"]
 
 
+def test_a_name_that_two_packages_offer_is_nobodys(
+    shapes: Registry[Shape], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever was found last would win, and change with the order of installation."""
+    for package in ("star-shapes", "other-shapes"):
+        folder = tmp_path / package / f"{package.replace('-', '_')}-1.0.dist-info"
+        folder.mkdir(parents=True)
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (folder / "entry_points.txt").write_text(f"[{GROUP}]\ncircle = {__name__}:CIRCLE\n")
+        monkeypatch.syspath_prepend(tmp_path / package)
+    message = r"shape 'circle' is offered by several packages \(other-shapes, star-shapes\); uninstall all but one"
+    with pytest.raises(DependencyError, match=message) as caught:
+        shapes["circle"]
+    assert shapes.load_all() == ({"square": SQUARE}, {"circle": str(caught.value)})
+
+
 def test_an_unknown_name_is_told_what_there_is(shapes: Registry[Shape], offer: Offer) -> None:
     offer(circle=f"{__name__}:CIRCLE")
     with pytest.raises(UsageError, match="unknown shape 'cube'; use one of square, circle"):

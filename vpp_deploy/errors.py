@@ -113,3 +113,9 @@ class OutputError(VppDeployError):
     """A result file or folder cannot be written where it was asked for."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class EngineOutputError(VppDeployError):
+    """An engine gives what no result can be made of: NaN, infinity, or positions that there are not."""
+
+    exit_code = ExitCode.BAD_INPUT

@@ -23,6 +23,8 @@ from vpp_deploy.errors import UsageError
 Options = TypeVar("Options")
 Progress = Callable[[str], None]
 """Called with a line about each step."""
+MOST: Final = 2**31 - 1
+"""What a number may be at most, where nothing bounds it sooner."""
 _METADATA: Final = "vpp_deploy.option"
 
 
@@ -40,6 +42,7 @@ class Option:
         metavar: what stands for a value in the help.
         shown: the default in words; None for no default in the help.
         minimum: least number; None for none.
+        maximum: greatest number.
         scale: what a number on the command line is multiplied with; None for 1.
     """
 
@@ -52,6 +55,7 @@ class Option:
     metavar: str
     shown: str | None
     minimum: int | None
+    maximum: int
     scale: int | None
 
 
@@ -63,6 +67,7 @@ def option(
     metavar: str = "",
     shown: str | None = None,
     minimum: int | None = None,
+    maximum: int = MOST,
     scale: int | None = None,
     type: type | None = None,  # noqa: A002
 ) -> Any:
@@ -75,6 +80,7 @@ def option(
         metavar: what stands for a value in the help.
         shown: the default in words, where the value does not say it.
         minimum: least number.
+        maximum: greatest number, on the command line (see `scale`).
         scale: what a number on the command line is multiplied with, such as 2**20 for an option in MiB.
         type: of a value on the command line, where Python takes more (a file there, a list here).
     """
@@ -87,6 +93,7 @@ def option(
                 "metavar": metavar,
                 "shown": shown,
                 "minimum": minimum,
+                "maximum": maximum,
                 "scale": scale,
                 "type": type,
             }
@@ -132,7 +139,7 @@ def make_options(kind: type[Options], given: Mapping[str, Any], owner: str) -> O
         owner: what takes these options, for messages.
 
     Raises:
-        UsageError: an option that there is not, or a number that is too small.
+        UsageError: an option that there is not, or a number that is too small or too great.
     """
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := [name for name in given if name not in known]:
@@ -142,6 +149,9 @@ def make_options(kind: type[Options], given: Mapping[str, Any], owner: str) -> O
         value = given.get(declared.name)
         if declared.minimum is not None and isinstance(value, int | float) and value < declared.minimum:
             raise UsageError(f"{declared.name.replace('_', ' ')} is {value}; it must be at least {declared.minimum}")
+        most = declared.maximum * (declared.scale or 1)
+        if isinstance(value, int | float) and value > most:
+            raise UsageError(f"{declared.name.replace('_', ' ')} is {value}; it must be at most {most}")
     return kind(**given)
 
 

@@ -44,7 +44,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
         self._kind, self._record_type, self._group = kind, record_type, group
         self._built_in: Final = dict(built_in)
         self._records: dict[str, Record] = {}
-        self._entry_points: dict[str, metadata.EntryPoint] | None = None
+        self._entry_points: dict[str, list[metadata.EntryPoint]] | None = None
 
     def __getitem__(self, name: str) -> Record:
         if name not in self._records:
@@ -69,7 +69,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
 
         Raises:
             UsageError: there is none of this name.
-            DependencyError: the package that offers it does not load.
+            DependencyError: the package that offers it does not load, or several packages offer it.
         """
         if name not in self:
             raise UsageError(f"unknown {called or self._kind} {name!r}; use one of {', '.join(self)}")
@@ -87,6 +87,10 @@ class Registry(Mapping[str, Record], Generic[Record]):
             raise UsageError(f"{self._kind} {name!r} comes with vpp-deploy; choose another name")
         self._records[name] = self._checked(name, record, "this process")
 
+    def is_built_in(self, name: str) -> bool:
+        """Whether a record comes with this package."""
+        return name in self._built_in
+
     def load_all(self) -> tuple[dict[str, Record], dict[str, str]]:
         """Every record that loads, and why the others do not, by name."""
         records: dict[str, Record] = {}
@@ -103,8 +107,13 @@ class Registry(Mapping[str, Record], Generic[Record]):
             module, _, attribute = self._built_in[name].partition(":")
             record: Record = getattr(importlib.import_module(module), attribute)
             return record
-        entry = self._outside[name]  # a KeyError is what a mapping raises
-        source = entry.dist.name if entry.dist else entry.value
+        entry, *others = self._outside[name]  # a KeyError is what a mapping raises
+        source = _source(entry)
+        if others:
+            packages = ", ".join(map(_source, (entry, *others)))
+            raise DependencyError(
+                f"{self._kind} {name!r} is offered by several packages ({packages}); uninstall all but one of them"
+            )
         try:
             loaded = entry.load()
         except Exception as error:  # somebody else's module: whatever it raises while it is imported
@@ -123,8 +132,15 @@ class Registry(Mapping[str, Record], Generic[Record]):
         return record
 
     @property
-    def _outside(self) -> dict[str, metadata.EntryPoint]:
+    def _outside(self) -> dict[str, list[metadata.EntryPoint]]:
         if self._entry_points is None:
-            found = metadata.entry_points(group=self._group) if self._group else ()
-            self._entry_points = {entry.name: entry for entry in found if entry.name not in self._built_in}
+            self._entry_points = {}
+            for entry in metadata.entry_points(group=self._group) if self._group else ():
+                if entry.name not in self._built_in:
+                    self._entry_points.setdefault(entry.name, []).append(entry)
         return self._entry_points
+
+
+def _source(entry: metadata.EntryPoint) -> str:
+    """The package that offers an entry point."""
+    return entry.dist.name if entry.dist else entry.value

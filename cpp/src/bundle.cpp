@@ -25,7 +25,7 @@ Bundle Bundle::open(const fs::path& folder, Check check) {
     }
     Bundle bundle(folder, read_manifest(manifest_path));
     for (const auto& [name, record] : bundle.manifest_.files) {
-        if (const auto problem = file_problem(folder, name, record, check == Check::Hashes)) {
+        if (const auto problem = file_problem(folder, name, record, check == Check::Hashes, true)) {
             throw BundleError("bundle " + folder.string() + ": file " + in_quotes(name) + " " + *problem +
                               ": export it again");
         }

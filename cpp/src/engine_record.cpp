@@ -108,9 +108,16 @@ std::optional<std::string> engine_problem(const Bundle& bundle, const EngineReco
         return problem;
     }
     for (const auto& [name, expected] : record.files) {
-        if (const auto problem = file_problem(bundle.engine_folder(host.backend), name, expected, true)) {
+        const fs::path folder = bundle.engine_folder(host.backend);
+        if (const auto problem = file_problem(folder, name, expected, true, false)) {
             return "its file " + one_line(name) + " " + *problem;
         }
+        if (!is_unlinked(folder, folder / name)) {
+            return "its file " + one_line(name) + " is a link";
+        }
+    }
+    if (record.files.empty()) {
+        return "its record lists no files";
     }
     return std::nullopt;
 }
@@ -143,6 +150,9 @@ EngineRecord read_engine_record(const Bundle& bundle, const EngineHost& host) {
     std::error_code ignored;
     if (!fs::is_regular_file(path, ignored)) {
         throw EngineError("bundle " + bundle.path().string() + " has no " + host.backend + " engine" + advice);
+    }
+    if (!is_unlinked(bundle.path(), path)) {
+        throw EngineError(path.string() + " is a link, or reached through one" + advice);
     }
     EngineRecord record;
     try {

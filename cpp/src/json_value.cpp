@@ -1,8 +1,12 @@
 #include "json_value.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <iterator>
+#include <cstdio>
+#include <memory>
 
 #include "text.hpp"
 
@@ -15,6 +19,32 @@ std::string shown(const nlohmann::json& value) {
         return ", got " + in_quotes(value.get_ref<const std::string&>());
     }
     return value.is_number() || value.is_boolean() ? ", got " + value.dump() : "";
+}
+
+constexpr std::size_t kMostBytes = 64'000'000;
+constexpr std::ptrdiff_t kMostValues = 4'000'000;
+
+/// What is in a regular file. A FIFO is not waited for, and a file that is too large is not read.
+std::string content_of(const std::filesystem::path& path) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) {
+        throw std::runtime_error("cannot be read");
+    }
+    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(::fdopen(descriptor, "rb"), std::fclose);
+    struct stat status{};
+    if (!file || ::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+        throw std::runtime_error("cannot be read: it is not a regular file");
+    }
+    const auto size = static_cast<std::size_t>(status.st_size);
+    if (size > kMostBytes) {
+        throw std::runtime_error("has " + std::to_string(size / 1'000'000) + " MB, and the most that is read is 64 MB");
+    }
+    std::string content(size, '\0');
+    content.resize(std::fread(content.data(), 1, size, file.get()));
+    if (std::ferror(file.get())) {
+        throw std::runtime_error("cannot be read");
+    }
+    return content;
 }
 
 }  // namespace
@@ -147,10 +177,11 @@ void JsonFields::refuse_others() const {
 }
 
 nlohmann::json read_json_file(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!file.is_open() || file.bad()) {
-        throw std::runtime_error("cannot be read");
+    const std::string content = content_of(path);
+    const auto values = std::count_if(content.begin(), content.end(),
+                                      [](char byte) { return byte == ',' || byte == '[' || byte == '{'; });
+    if (values > kMostValues) {
+        throw std::runtime_error("holds more than " + std::to_string(kMostValues) + " values");
     }
     try {
         return nlohmann::json::parse(content);

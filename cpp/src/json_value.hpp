@@ -86,9 +86,10 @@ class JsonFields {
     std::set<std::string> known_;
 };
 
-/// The document in a file.
+/// The document in a regular file of up to 64 MB.
 ///
-/// @throws std::runtime_error it cannot be read, or it is not JSON; the message says which, without the path.
+/// @throws std::runtime_error it cannot be read, is too large, or is not JSON; the message says which, without the
+/// path.
 nlohmann::json read_json_file(const std::filesystem::path& path);
 
 }  // namespace vpp

@@ -1,6 +1,7 @@
 #include "vpp/manifest.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 #include "file_record.hpp"
 #include "json_value.hpp"
@@ -197,11 +198,44 @@ void read_graphs(const JsonValue& value, Manifest& manifest) {
     fields.refuse_others();
 }
 
+/// Whether two of the names are one.
+bool repeats(std::vector<std::string> names) {
+    std::sort(names.begin(), names.end());
+    return std::adjacent_find(names.begin(), names.end()) != names.end();
+}
+
+void check_names(const Manifest& manifest) {
+    std::vector<std::string> states;
+    std::vector<std::string> ends;
+    for (const StateSpec& state : manifest.state) {
+        states.push_back(state.name);
+        ends.insert(ends.end(), {state.input, state.output});
+    }
+    if (repeats(states)) {
+        throw SchemaError("state: each tensor must have a name of its own");
+    }
+    for (const GraphRole phase : kRoles) {
+        std::vector<std::string> names = ends;
+        const GraphSpec& graph = manifest.graph(phase);
+        for (const std::vector<TensorSpec>* tensors : {&graph.inputs, &graph.outputs}) {
+            std::transform(tensors->begin(), tensors->end(), std::back_inserter(names),
+                           [](const TensorSpec& spec) { return spec.name; });
+        }
+        if (repeats(names)) {
+            throw SchemaError("graphs." + std::string(name_of(phase)) +
+                              ": each input, output and state must have a name of its own");
+        }
+    }
+}
+
 void check_consistency(const Manifest& manifest) {
     for (const std::string& used : {manifest.weights_file, manifest.init.file, manifest.step.file}) {
         if (manifest.files.count(used) == 0) {
             throw SchemaError("files: " + in_quotes(used) + " is used but has no size and hash");
         }
+    }
+    if (repeats({manifest.weights_file, manifest.init.file, manifest.step.file})) {
+        throw SchemaError("graphs: each graph and the weights must be a file of its own");
     }
     const auto sorted_by = [&manifest](std::string StateSpec::* name) {
         return std::is_sorted(manifest.state.begin(), manifest.state.end(),
@@ -210,6 +244,7 @@ void check_consistency(const Manifest& manifest) {
     if (!sorted_by(&StateSpec::input) || !sorted_by(&StateSpec::output)) {
         throw SchemaError("state: input and output names must sort in the same order as the states are listed");
     }
+    check_names(manifest);
 }
 
 /// Nothing is wrong with the bundle.

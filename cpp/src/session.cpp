@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -27,6 +28,75 @@ void check_outputs(const GraphSpec& graph, const Tensors& outputs) {
             throw UsageError("the stream gave no output " + spec.name + " of " + describe(spec.dtype, spec.shape) +
                              "; give a session a new stream of its own bundle");
         }
+    }
+}
+
+[[noreturn]] void refuse_numbers(std::int64_t frame, const std::string& output, const std::string& problem) {
+    throw DeviceError("frame " + std::to_string(frame) + ": the engine gives " + output + " " + problem +
+                      "; compare it with `vpp-deploy parity`");
+}
+
+bool all_finite(const Tensor& tensor) {
+    if (tensor.dtype() != DType::Float32) {
+        return true;
+    }
+    const std::vector<float> values = tensor.values<float>();
+    return std::all_of(values.begin(), values.end(), [](float value) { return std::isfinite(value); });
+}
+
+/// Nothing can be made of NaN, infinity, or positions that there are not.
+void check_numbers(const Manifest& manifest, const Tensors& outputs, std::int64_t frame) {
+    for (const auto& [name, tensor] : outputs) {
+        if (!all_finite(tensor)) {
+            refuse_numbers(frame, name, "with NaN or infinity");
+        }
+    }
+    const auto check_positions = [&](const std::string& name, std::int64_t count) {
+        for (const std::int32_t value : outputs.at(name).values<std::int32_t>()) {
+            if (value < 0 || value >= count) {
+                refuse_numbers(frame, name, std::to_string(value) + ", and there are " + std::to_string(count));
+            }
+        }
+    };
+    check_positions("query_indices", manifest.detection.num_queries + manifest.detection.max_tracks);
+    for (const PruningPoint& point : manifest.pruning_points) {
+        if (outputs.count(point.output) != 0) {
+            check_positions(point.output, manifest.token_grid.height * manifest.token_grid.width);
+        }
+    }
+}
+
+/// Equal for bundles of the same graphs and weights; empty for a manifest that was not read from a bundle.
+std::string fingerprint(const Manifest& manifest) {
+    std::string hashes;
+    for (const std::string& name : {manifest.weights_file, manifest.init.file, manifest.step.file}) {
+        if (const auto file = manifest.files.find(name); file != manifest.files.end()) {
+            hashes += file->second.sha256;
+        }
+    }
+    return hashes;
+}
+
+/// @throws UsageError a session of this bundle cannot continue from the snapshot.
+void check_snapshot(const Manifest& manifest, const SessionState& state) {
+    const char* problem = nullptr;
+    if (!state.bundle.empty() && state.bundle != fingerprint(manifest)) {
+        problem = "it was taken from another bundle";
+    } else if (state.frames < 0 || (state.frames > 0) != (state.stream.phase == GraphRole::Step)) {
+        problem = "its number of frames and its phase contradict each other";
+    } else if (!std::all_of(state.stream.tensors.begin(), state.stream.tensors.end(),
+                            [](const auto& item) { return all_finite(item.second); })) {
+        problem = "its state holds NaN or infinity";
+    }
+    for (const Track& track : state.tracker.tracks) {
+        if (track.last_seen < 0 || track.learned_query < 0 || track.learned_query >= manifest.detection.num_queries ||
+            !std::all_of(
+                track.feature.begin(), track.feature.end(), [](float value) { return std::isfinite(value); })) {
+            problem = "its tracks hold numbers that no video leads to";
+        }
+    }
+    if (problem != nullptr) {
+        throw UsageError(std::string("snapshot: ") + problem + "; restore what snapshot() gave");
     }
 }
 
@@ -57,10 +127,11 @@ std::vector<Element> rows_of(const Tensor& tensor, const std::vector<std::size_t
 
 }  // namespace
 
-Session::Session(const Manifest& manifest, std::unique_ptr<EngineStream> stream)
+Session::Session(const Manifest& manifest, std::unique_ptr<EngineStream> stream, std::size_t max_memory)
     : manifest_(manifest),
       stream_(std::move(stream)),
       tracker_(manifest.tracker, manifest.detection.num_queries, manifest.detection.query_width) {
+    check_memory(manifest_, max_memory);
     check_session_contract(manifest_);
 }
 
@@ -77,6 +148,7 @@ FrameResult Session::step(const Frame& frame) {
     const auto prepared = Clock::now();
     const Tensors outputs = stream_->run(inputs);
     check_outputs(manifest_.graph(frames_ == 0 ? GraphRole::Init : GraphRole::Step), outputs);
+    check_numbers(manifest_, outputs, frames_);
     const auto ran = Clock::now();
     FrameResult result = complete(frame, feed, outputs);
     result.seconds = {{"engine", seconds_between(prepared, ran)},
@@ -95,12 +167,13 @@ void Session::reset() {
 }
 
 SessionState Session::snapshot() {
-    return {stream_->snapshot(), tracker_.snapshot(), frames_};
+    return {stream_->snapshot(), tracker_.snapshot(), frames_, fingerprint(manifest_)};
 }
 
 void Session::restore(const SessionState& state) {
     QueryTracker tracker = tracker_;
     tracker.restore(state.tracker);
+    check_snapshot(manifest_, state);
     stream_->restore(state.stream);
     tracker_ = std::move(tracker);
     frames_ = state.frames;

@@ -57,7 +57,8 @@ void check_inputs(const Manifest& manifest, GraphRole phase) {
 void check_outputs(const Manifest& manifest, GraphRole phase) {
     const TensorSpec& logits = output(manifest, phase, "class_logits");
     const TensorSpec& masks = output(manifest, phase, "mask_logits");
-    if (logits.shape.size() != 2 || logits.shape[1] < 2 || masks.shape.size() != 3) {
+    const auto classes = static_cast<std::int64_t>(manifest.class_names.size());
+    if (logits.shape.size() != 2 || logits.shape[1] != classes + 1 || logits.shape[1] < 2 || masks.shape.size() != 3) {
         fail(phase, "has " + describe(logits.dtype, logits.shape) + " class_logits and " +
                         describe(masks.dtype, masks.shape) + " mask_logits");
     }
@@ -67,14 +68,57 @@ void check_outputs(const Manifest& manifest, GraphRole phase) {
     require(phase, output(manifest, phase, "query_features"), DType::Float32, {count, manifest.detection.query_width});
     require(phase, output(manifest, phase, "query_indices"), DType::Int32, {count});
     require(phase, output(manifest, phase, "candidates"), DType::Int32, {1});
+    const std::int64_t tokens = manifest.token_grid.height * manifest.token_grid.width;
     for (const PruningPoint& point : manifest.pruning_points) {
         if (std::find(point.phases.begin(), point.phases.end(), phase) != point.phases.end()) {
             require(phase, output(manifest, phase, point.output), DType::Int32, {point.kept});
+            if (point.kept > tokens) {
+                fail(phase, "keeps " + std::to_string(point.kept) + " of " + std::to_string(tokens) + " tokens");
+            }
         }
     }
 }
 
 }  // namespace
+
+void check_memory(const Manifest& manifest, std::size_t most) {
+    const auto allow = [&manifest, most](const std::string& what, std::size_t bytes) {
+        if (bytes > most) {
+            throw BundleError("bundle of " + manifest.model.name + ": " + what + " would take " +
+                              std::to_string(bytes / 1'000'000) + " MB of memory, more than the " +
+                              std::to_string(most / 1'000'000) + " MB that are allowed: if you trust it, allow more");
+        }
+    };
+    const DetectionSpec& detection = manifest.detection;
+    const auto [height, width] = manifest.frame_size;
+    const auto tensor = [&allow](const std::string& what, DType dtype, const Shape& shape) {
+        std::size_t bytes = SIZE_MAX;
+        try {
+            bytes = byte_count(dtype, shape);
+        } catch (const UsageError&) {  // beyond what any memory holds
+        }
+        allow(what, bytes);
+        return bytes;
+    };
+    tensor("a frame of " + std::to_string(height) + "x" + std::to_string(width) + " pixels", DType::UInt8,
+           {height, width, 3});
+    tensor("queries of " + std::to_string(detection.max_tracks) + " tracks with " +
+               std::to_string(detection.query_width) + " channels",
+           DType::Float32, {detection.max_tracks, detection.query_width});
+    for (const GraphRole phase : {GraphRole::Init, GraphRole::Step}) {
+        const std::string what = std::string("inputs, outputs and state of the ") + name_of(phase) + " graph";
+        std::size_t total = 0;
+        const auto add = [&](DType dtype, const Shape& shape) { allow(what, total += tensor(what, dtype, shape)); };
+        for (const std::vector<TensorSpec>* specs : {&manifest.graph(phase).inputs, &manifest.graph(phase).outputs}) {
+            for (const TensorSpec& spec : *specs) {
+                add(spec.dtype, spec.shape);
+            }
+        }
+        for (const StateSpec& spec : manifest.state) {
+            add(spec.dtype, spec.shape);
+        }
+    }
+}
 
 void check_session_contract(const Manifest& manifest) {
     for (const GraphRole phase : {GraphRole::Init, GraphRole::Step}) {

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,6 +36,86 @@ void a_snapshot_that_contradicts_itself_changes_nothing() {
     state.stream.phase = vpp::GraphRole::Init;
     CHECK_THROWS(session.restore(state), vpp::UsageError, "track 7 was fed but is not in memory");
     CHECK(session.step(picture.data(), {4, 6}).index == 1);
+}
+
+void a_snapshot_of_something_else_changes_nothing() {
+    vpp::Manifest manifest = tiny_video_manifest();
+    manifest.weights_file = "weights";
+    manifest.files["weights"] = {1, "a"};
+    vpp::Session session(manifest, std::make_unique<BlindStream>(manifest));
+    const std::vector<std::uint8_t> picture(4 * 6 * 3);
+    session.step(picture.data(), {4, 6});
+    const vpp::SessionState good = session.snapshot();
+    const auto refused = [&](const std::function<void(vpp::SessionState&)>& change, const std::string& words) {
+        vpp::SessionState state = good;
+        change(state);
+        CHECK_THROWS(session.restore(state), vpp::UsageError, words);
+    };
+    refused([](vpp::SessionState& state) { state.bundle = "b"; }, "it was taken from another bundle");
+    refused([](vpp::SessionState& state) { state.frames = -1; }, "contradict each other");
+    refused([](vpp::SessionState& state) { state.frames = 0; }, "contradict each other");
+    refused([](vpp::SessionState& state) { state.tracker = {{{0, {1, NAN}, 0, 0}}, 1, {}}; }, "no video leads to");
+    refused([](vpp::SessionState& state) { state.tracker = {{{0, {1, 2}, 2, 0}}, 1, {}}; }, "no video leads to");
+    refused([](vpp::SessionState& state) { state.tracker = {{{0, {1, 2}, 0, -1}}, 1, {}}; }, "no video leads to");
+    session.restore(good);
+    CHECK(session.step(picture.data(), {4, 6}).index == 1);
+}
+
+/// A stream that puts one number where another belongs.
+class LyingStream final : public vpp::EngineStream {
+  public:
+    LyingStream(std::string output, float value) : output_(std::move(output)), value_(value) {}
+
+    vpp::Tensors run(const vpp::SharedTensors& inputs) override {
+        vpp::Tensors outputs = blind_.run(inputs);
+        vpp::Tensor& tensor = outputs.at(output_);
+        if (tensor.dtype() == vpp::DType::Float32) {
+            std::vector<float> values = tensor.values<float>();
+            values.back() = value_;
+            tensor.assign(values);
+        } else {
+            std::vector<std::int32_t> values = tensor.values<std::int32_t>();
+            values.back() = static_cast<std::int32_t>(value_);
+            tensor.assign(values);
+        }
+        return outputs;
+    }
+    void prefetch(const vpp::SharedTensors&) override {}
+    void reset() override {}
+    vpp::StreamState snapshot() override { return {}; }
+    void restore(const vpp::StreamState&) override {}
+
+  private:
+    BlindStream blind_{tiny_video_manifest()};
+    std::string output_;
+    float value_;
+};
+
+void numbers_that_no_result_can_be_made_of() {
+    const std::vector<std::uint8_t> picture(4 * 6 * 3);
+    const auto refused = [&picture](const std::string& output, float value, const std::string& words) {
+        vpp::Session session(tiny_video_manifest(), std::make_unique<LyingStream>(output, value));
+        CHECK_THROWS(session.step(picture.data(), {4, 6}), vpp::DeviceError, words);
+    };
+    refused("class_logits", NAN, "frame 0: the engine gives class_logits with NaN or infinity");
+    refused("mask_logits", INFINITY, "mask_logits with NaN");
+    refused("query_features", -INFINITY, "query_features with NaN");
+    refused("query_indices", -1, "query_indices -1, and there are 3");
+    refused("query_indices", 3, "query_indices 3, and there are 3");
+}
+
+void sizes_that_only_cost_memory() {
+    vpp::Manifest manifest = tiny_video_manifest();
+    manifest.detection.max_tracks = INT32_MAX;
+    manifest.detection.query_width = INT32_MAX;
+    CHECK_THROWS(vpp::Session(manifest, std::make_unique<BlindStream>(manifest)), vpp::BundleError,
+                 "MB that are allowed: if you trust it, allow more");
+    manifest = tiny_video_manifest();
+    manifest.frame_size = {40000, 40000};
+    CHECK_THROWS(vpp::Session(manifest, std::make_unique<BlindStream>(manifest)), vpp::BundleError,
+                 "a frame of 40000x40000 pixels would take 4800 MB of memory, more than the 2000 MB");
+    manifest = tiny_video_manifest();
+    CHECK_THROWS(vpp::Session(manifest, std::make_unique<BlindStream>(manifest), 100), vpp::BundleError, "0 MB");
 }
 
 void tracks_that_do_not_fit_are_counted() {
@@ -84,6 +165,9 @@ void graphs_that_a_session_cannot_run_are_refused() {
 int main() {
     frames_are_counted_until_a_reset();
     a_snapshot_that_contradicts_itself_changes_nothing();
+    a_snapshot_of_something_else_changes_nothing();
+    numbers_that_no_result_can_be_made_of();
+    sizes_that_only_cost_memory();
     tracks_that_do_not_fit_are_counted();
     a_stream_of_another_bundle_is_refused();
     graphs_that_a_session_cannot_run_are_refused();

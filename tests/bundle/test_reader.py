@@ -98,6 +98,17 @@ def test_a_newer_schema_asks_for_an_upgrade(bundle: Bundle) -> None:
         (lambda content: content.update(extra=1), "extra: Extra inputs are not permitted, got 1"),
         (lambda content: content["graphs"].pop("step"), "graphs: missing the phase step"),
         (lambda content: content["files"].pop("step.onnx"), "files: 'step.onnx' is used but has no size and hash"),
+        (lambda content: content.update(weights_file="init.onnx"), "graphs: each graph and the weights must be a file"),
+        (lambda content: content["graphs"]["init"].update(file="step.onnx"), "graphs: each graph and the weights must"),
+        (
+            lambda content: content["graphs"]["step"]["inputs"][0].update(name="kept"),
+            "graphs.step: each input, output and state must have a name of its own",
+        ),
+        (
+            lambda content: content["state"][0].update(name="reference"),
+            "state: each tensor must have a name of its own",
+        ),
+        (lambda content: content.update(frame_size=[2**31, 1]), "frame_size.0: Input should be less than 2147483648"),
         (lambda content: content["files"]["step.onnx"].update(sha256="0"), "files.step.onnx.sha256: "),
         (lambda content: content["state"].reverse(), "state: input and output names must sort"),
         (lambda content: content["graphs"]["init"]["inputs"][0].update(dtype="int4"), "graphs.init.inputs.0.dtype: "),
@@ -147,26 +158,72 @@ def list_file(bundle: Bundle, name: str, content: bytes) -> None:
 def test_a_name_that_leads_outside(bundle: Bundle, name: str) -> None:
     (bundle.path.parent / "secret").write_bytes(b"secret")
     list_file(bundle, name, b"secret")
-    assert "lies outside the bundle" in rejection(bundle.path)
+    assert "lies outside the folder" in rejection(bundle.path)
 
 
 def test_an_absolute_name(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "secret").write_bytes(b"secret")
     list_file(bundle, str(tmp_path / "secret"), b"secret")
-    assert "lies outside the bundle" in rejection(bundle.path)
+    assert "lies outside the folder" in rejection(bundle.path)
 
 
-def test_a_link_that_leads_outside(bundle: Bundle, tmp_path: Path) -> None:
+def test_files_may_be_links_to_blobs_if_their_hashes_are_verified(bundle: Bundle, tmp_path: Path) -> None:
+    """The layout of the Hugging Face cache: a snapshot of links, the manifest among them, and blobs named by hash."""
+    (tmp_path / "blobs").mkdir()
+    snapshot = tmp_path / "snapshots" / "main"
+    snapshot.mkdir(parents=True)
+    for file in bundle.path.iterdir():
+        blob = tmp_path / "blobs" / sha256_of_bytes(file.read_bytes())
+        blob.write_bytes(file.read_bytes())
+        (snapshot / file.name).symlink_to(Path("..") / ".." / "blobs" / blob.name)
+    opened = Bundle.open(snapshot)
+    assert opened.manifest == bundle.manifest
+    assert opened.read_graph("step") == bundle.graph_path("step").read_bytes()
+    assert "by a link: copy the folder with its links followed" in rejection(snapshot, verify=False)
+    (snapshot / "step.onnx").unlink()
+    (snapshot / "step.onnx").symlink_to(tmp_path / "blobs" / bundle.manifest.files["init.onnx"].sha256)
+    assert "'step.onnx' has " in rejection(snapshot)
+
+
+def test_a_linked_folder_is_as_good_as_a_linked_file(bundle: Bundle, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
-    (tmp_path / "outside" / "secret").write_bytes(b"secret")
-    (bundle.path / "file").symlink_to(tmp_path / "outside" / "secret")
+    (tmp_path / "outside" / "file").write_bytes(b"verified")
     (bundle.path / "folder").symlink_to(tmp_path / "outside")
-    list_file(bundle, "file", b"secret")
-    assert "'file' lies outside the bundle" in rejection(bundle.path)
-    (bundle.path / "file").unlink()
-    (bundle.path / "file").write_bytes(b"secret")
-    list_file(bundle, "folder/secret", b"secret")
-    assert "'folder/secret' lies outside the bundle" in rejection(bundle.path)
+    list_file(bundle, "folder/file", b"verified")
+    assert "folder/file" in Bundle.open(bundle.path).manifest.files
+    list_file(bundle, "folder/file", b"verifies")
+    assert "'folder/file' was altered" in rejection(bundle.path)
+
+
+def test_a_graph_that_changes_after_the_bundle_was_opened(bundle: Bundle) -> None:
+    bundle.graph_path("step").write_bytes(bundle.graph_path("step").read_bytes()[::-1])
+    with pytest.raises(BundleError, match=r"'step\.onnx' was altered"):
+        bundle.read_graph("step")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "step.onnx"])
+def test_a_fifo_is_refused_and_not_waited_for(bundle: Bundle, name: str) -> None:
+    (bundle.path / name).unlink()
+    os.mkfifo(bundle.path / name)
+    assert name in rejection(bundle.path)
+
+
+def test_a_manifest_over_the_limit_is_refused_unread(bundle: Bundle) -> None:
+    os.truncate(bundle.path / "manifest.json", 5_000_000_000)  # sparse
+    assert "has 5000 MB, and the most that is read is 64 MB" in rejection(bundle.path)
+
+
+@pytest.mark.parametrize(
+    "number", [b"NaN", b"1e999", b"-Infinity", b"1" * 5000, b"1" * 400], ids=lambda n: n[:9].decode()
+)
+def test_numbers_beyond_any_measure(bundle: Bundle, number: bytes) -> None:
+    path = bundle.path / "manifest.json"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'"patch_size": 16', b'"patch_size": ' + number))
+    rejection(bundle.path)
+    path.write_bytes(content.replace(b'"width": 128', b'"width": ' + number))
+    if number != b"1" * 400:  # a whole number that JSON can hold, in a field that is the family's
+        rejection(bundle.path)
 
 
 def test_links_inside_and_a_link_to_the_bundle_are_fine(bundle: Bundle, tmp_path: Path) -> None:
@@ -197,6 +254,34 @@ def test_a_parity_summary_replaces_the_older_one(bundle: Bundle) -> None:
         bundle.write_parity_summary("onnxruntime", {"worst": float("nan")})
     assert json.loads(path.read_text())["frames"] == 30
     assert [entry.name for entry in path.parent.iterdir()] == ["onnxruntime.json"]
+
+
+@pytest.mark.parametrize("link", ["engines", "engines/onnxruntime", "parity", "parity/onnxruntime.json"])
+@pytest.mark.parametrize("target", ["elsewhere", "tiny.bundle"])
+def test_nothing_is_written_through_a_link(bundle: Bundle, link: str, target: str, tmp_path: Path) -> None:
+    """Nor is a foreign file shown as a parity summary."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "onnxruntime.json").write_text('{"secret": 1}')
+    place = bundle.path / link
+    place.parent.mkdir(exist_ok=True)
+    file = "onnxruntime.json" if link.endswith(".json") else ""
+    place.symlink_to(tmp_path / target / file)
+    if "engines" in link:
+        with pytest.raises(OutputError, match=r"by a link to .* remove the link, or work on a copy"):
+            bundle.engine_folder_to_write("onnxruntime")
+    else:
+        with pytest.raises(OutputError, match=r"by a link to .* remove the link, or work on a copy"):
+            bundle.write_parity_summary("onnxruntime", {"frames": 1})
+        assert bundle.read_parity_summary("onnxruntime") is None
+    assert (tmp_path / "elsewhere" / "onnxruntime.json").read_text() == '{"secret": 1}'
+
+
+@pytest.mark.parametrize("content", [b'{"a": NaN}', b"[" * 100_000, b"{", b'{"a": 1e999}', b"\xff"])
+def test_a_parity_summary_that_is_not_json(bundle: Bundle, content: bytes) -> None:
+    assert bundle.read_parity_summary("onnxruntime") is None
+    bundle.write_parity_summary("onnxruntime", {}).write_bytes(content)
+    with pytest.raises(BundleError, match=r"onnxruntime\.json is not JSON .* measure it again with: vpp-deploy parity"):
+        bundle.read_parity_summary("onnxruntime")
 
 
 def test_a_parity_summary_that_cannot_be_written(bundle: Bundle) -> None:

@@ -1,3 +1,4 @@
+import json
 import os
 import stat
 from pathlib import Path
@@ -7,6 +8,7 @@ import pytest
 from tests.bundle.factory import fill, make_bundle, manifest
 from vpp_deploy.bundle import Bundle, BundleWriter, sha256_of_bytes, sha256_of_file
 from vpp_deploy.errors import OutputError
+from vpp_deploy.files import atomic
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -60,6 +62,18 @@ def test_leaving_without_commit_leaves_nothing(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    def write() -> None:
+        with BundleWriter(tmp_path / "b") as writer:
+            (writer.folder / "step.onnx").symlink_to("/dev/full")
+            (writer.folder / "step.onnx").write_bytes(b"x" * 9999)
+
+    with pytest.raises(OutputError, match=r"cannot write the bundle .*: No space left on device"):
+        write()
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_manifest_that_fails_leaves_nothing(tmp_path: Path) -> None:
     def write() -> None:
         with BundleWriter(tmp_path / "b") as writer:
@@ -80,14 +94,63 @@ def test_an_existing_target_is_not_touched_without_overwrite(tmp_path: Path) -> 
 
 def test_overwrite_replaces_the_whole_bundle(tmp_path: Path) -> None:
     old = make_bundle(tmp_path / "b")
-    (old.path / "engines").mkdir()
-    (old.path / "engines" / "stale.engine").write_bytes(b"")
+    engine = old.path / "engines" / "onnxruntime"
+    engine.mkdir(parents=True)
+    (engine / "init.onnx").write_bytes(b"")
+    (engine / "engine.json").write_text(json.dumps({"files": {"init.onnx": {}}}))
+    (old.path / "parity").mkdir()
+    (old.path / "parity" / "onnxruntime.json").write_text(json.dumps({"passed": True}))
 
     new = make_bundle(tmp_path / "b", seed=1, overwrite=True)
 
     assert not (new.path / "engines").exists()
     assert Bundle.open(tmp_path / "b") == new != old
     assert os.listdir(tmp_path) == ["b"]
+
+
+FOREIGN = (
+    "thesis.txt",
+    "chapters/one.txt",
+    "engines/thesis.txt",
+    "engines/onnxruntime/thesis.txt",
+    "engines/onnxruntime/engine.json",
+    "parity/thesis.txt",
+    "parity/thesis.json",
+    ".hidden",
+)
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_overwrite_removes_nothing_that_is_not_the_bundles(tmp_path: Path, name: str, kind: str) -> None:
+    bundle = make_bundle(tmp_path / "b").path
+    (tmp_path / "elsewhere").mkdir()
+    other = bundle / name
+    other.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "file":
+        other.write_text("ten years of work")
+    elif kind == "link":
+        other.symlink_to(tmp_path / "elsewhere")
+    else:
+        other.mkdir()
+    with pytest.raises(OutputError, match=f"holds more than a bundle \\({name.split('/')[0]}"):
+        make_bundle(bundle, seed=1, overwrite=True)
+    assert os.path.lexists(other)
+    assert sorted(os.listdir(tmp_path)) == ["b", "elsewhere"]
+
+
+def test_a_name_that_is_not_utf8_is_refused_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not UTF-8"):
+        BundleWriter(tmp_path / os.fsdecode(b"\xff.bundle")).__enter__()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("length", [236, 255])
+def test_the_longest_names(tmp_path: Path, length: int) -> None:
+    name = "n" * length
+    for seed in range(2):
+        make_bundle(tmp_path / name, seed=seed, overwrite=True)
+    assert os.listdir(tmp_path) == [name]
 
 
 def test_overwrite_through_a_link_keeps_the_link(tmp_path: Path) -> None:
@@ -117,6 +180,7 @@ def test_overwrite_refuses_what_is_not_a_bundle(tmp_path: Path, kind: str) -> No
 def test_a_failure_while_overwriting_keeps_the_old_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     old = make_bundle(tmp_path / "b")
     rename = os.rename
+    monkeypatch.setattr(atomic, "_renameat2", lambda: None)  # a system that cannot exchange two names
 
     def fails_for_the_new_bundle(source: Path, destination: Path) -> None:
         if (source / "new").exists():

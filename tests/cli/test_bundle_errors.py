@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Cli
+from tests.engines.records import store
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, source_hashes
 from vpp_deploy.errors import ExitCode
@@ -63,7 +64,7 @@ def with_half_a_manifest(bundle: Path) -> None:
         (without_weights, "missing"),
         (with_altered_graph, "altered"),
         (of_newer_schema, "schema version 99"),
-        (that_escapes, "outside the bundle"),
+        (that_escapes, "outside the folder"),
         (without_manifest, "has no manifest.json"),
         (with_half_a_manifest, "not JSON"),
     ],
@@ -145,10 +146,8 @@ def test_what_a_tensorrt_rtx_engine_lacks_to_infer_is_named(cli: Cli, bundle: Pa
         source=source_hashes(Bundle.open(bundle)),
         files={},
     )
-    folder = bundle / "engines" / "tensorrt-rtx"
-    folder.mkdir()
-    (folder / RECORD_FILE).write_text(record.model_dump_json())
-    missing = "tensorrt-rtx" if version == "0" else "GPU"
+    store(bundle / "engines" / "tensorrt-rtx", record)
+    missing = "tensorrt-rtx" if version == "0" else "NVIDIA"
     cli("infer", bundle, clip, "--engine", "tensorrt-rtx").assert_one_line_error(ExitCode.MISSING, missing)
 
 

@@ -53,6 +53,13 @@ def test_a_demo_folder_that_cannot_be_made(cli: Cli, clip: Path) -> None:
     assert outcome.err.startswith(f"error: cannot make the folder {clip}")
 
 
+def test_a_folder_with_a_video_of_ones_own(cli: Cli, clip: Path) -> None:
+    (clip.parent / "tracked.jsonl").write_text("mine")
+    clip.rename(clip.with_name("holiday.mp4"))
+    cli("demo", "-o", clip.parent).assert_one_line_error(ExitCode.BAD_INPUT, "tracked.jsonl is not of a demo")
+    assert (clip.parent / "tracked.jsonl").read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_the_whole_demo(cli: Cli, tmp_path: Path) -> None:
     outcome = cli("demo", "-o", tmp_path)

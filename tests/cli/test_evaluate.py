@@ -92,8 +92,10 @@ def test_a_run_that_was_cut_off_goes_on_with_the_same_call(
         return call
 
     monkeypatch.setattr(VideoSession, "__call__", failing_at(4))
-    assert cli("evaluate", bundle, "--data", data).code == 130
+    cut = cli("evaluate", bundle, "--data", data)
     kept = bundle.parent / "own.bundle.work"
+    said = f"the predictions until then are in {kept}, and the same command goes on from there"
+    assert (cut.code, cut.err) == (130, f"interrupted: stopped by Ctrl-C; {said}\n")
     assert [path.name for path in kept.rglob("*.json")] == ["1.json"]
     (kept / "notes.txt").touch()
     monkeypatch.setattr(VideoSession, "__call__", failing_at(4 + 3))

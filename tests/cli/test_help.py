@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__
 from vpp_deploy.cli import build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity
-from vpp_deploy.cli.main import _COMMANDS, _FLOW, app
+from vpp_deploy.cli.commands import _COMMANDS, _FLOW, app
 from vpp_deploy.engines import BACKENDS
 
 HELP_WIDTH = 78  # of the usual 80 columns, typer leaves one free on each side

@@ -162,7 +162,7 @@ def test_an_output_never_replaces_the_video_or_another_output(
     content = clip.read_bytes()
     (tmp_path / "link.mp4").symlink_to(clip)
     for target in (clip, tmp_path / "link.mp4", tmp_path / "." / clip.name):
-        cli("infer", micro_bundle.path, clip, "-o", target).assert_one_line_error(ExitCode.USAGE, "overwrite the video")
+        cli("infer", micro_bundle.path, clip, "-o", target).assert_one_line_error(ExitCode.USAGE, "which is read")
     same = ["--json", tmp_path / "x.json", "--youtube-vis", tmp_path / "x.json"]
     cli("infer", micro_bundle.path, clip, *same).assert_one_line_error(ExitCode.USAGE, "another output")
     assert clip.read_bytes() == content

@@ -125,12 +125,13 @@ H100 = Gpu("NVIDIA H100", "580.10", "81559 MiB", "9.0")
 @pytest.mark.parametrize(
     ("versions", "gpus", "backend", "build", "run"),
     [
-        ({}, (), "tensorrt", "tensorrt and polygraphy not installed", "tensorrt and pycuda not installed"),
+        ({}, (), "tensorrt", "tensorrt and polygraphy not installed", "tensorrt and cuda-bindings not installed"),
         ({"tensorrt": "11.4", "polygraphy": "0.5"}, (), "tensorrt", "builds for the GPU that it runs on", "[tensorrt]"),
         ({"tensorrt": "11.4", "polygraphy": "0.5", "pycuda": "1"}, (H100,), "tensorrt", None, None),
-        ({"tensorrt-rtx": "1.7", "polygraphy": "0.5"}, (H100,), "tensorrt-rtx", None, "pycuda not installed"),
+        ({"tensorrt-rtx": "1.7", "polygraphy": "0.5"}, (H100,), "tensorrt-rtx", None, "cuda-bindings not installed"),
+        ({"tensorrt-cu13": "11.4", "polygraphy": "0.5", "cuda-bindings": "13"}, (H100,), "tensorrt", None, None),
         ({"tensorrt-rtx": "1.7", "pycuda": "1"}, (), "tensorrt-rtx", "vpp-deploy[rtx]", "no NVIDIA GPU"),
-        ({}, (H100,), "onnxruntime-cuda", None, "no CUDA provider: pip uninstall onnxruntime, then pip install vpp-"),
+        ({}, (H100,), "onnxruntime-cuda", None, "no CUDA provider: pip uninstall -y onnxruntime onnxruntime-gpu, then"),
     ],
 )
 def test_doctor_says_what_each_engine_lacks(

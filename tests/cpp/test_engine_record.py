@@ -132,6 +132,10 @@ def put(**fields: object) -> Change:
         (put(precision=None), "precision: should be a string"),
         (put(surprise=1), "surprise: is not a field of the schema"),
         (put(details=[]), "details: should be an object"),
+        (put(precision="float16"), "its precision is 'float16', the bundle's is float32"),
+        (put(backend="tensorrt"), "its record is of 'tensorrt'"),
+        (put(files={}), "its record lists no files"),
+        (put(files={"../secret": {"bytes": 0, "sha256": "0" * 64}}), "its file ../secret lies outside the folder"),
     ],
 )
 def test_a_record(runtime: Runtime, bundle: Bundle, change: Change, expected: str) -> None:
@@ -150,19 +154,15 @@ def test_a_record(runtime: Runtime, bundle: Bundle, change: Change, expected: st
 
 
 @pytest.mark.parametrize(
-    ("change", "expected"),
-    [
-        (put(precision="float16"), "its precision is 'float16', the bundle's is float32"),
-        (put(backend="tensorrt"), "its record is of 'tensorrt'"),
-        (put(files={"../secret": {"bytes": 0, "sha256": "0" * 64}}), "its file ../secret lies outside the folder"),
-    ],
+    "place", ["engines", "engines/tensorrt-rtx", "engines/tensorrt-rtx/engine.json", "step.engine"]
 )
-def test_what_only_the_cpp_library_checks(runtime: Runtime, bundle: Bundle, change: Change, expected: str) -> None:
-    folder = bundle.engine_folder(BACKEND)
-    record = json.loads((folder / "engine.json").read_text())
-    change(folder, record)
-    (folder / "engine.json").write_text(json.dumps(record))
-    assert expected in cpp_reads(runtime, bundle)["message"]
+def test_an_engine_that_is_reached_through_a_link(runtime: Runtime, bundle: Bundle, place: str, tmp_path: Path) -> None:
+    path = bundle.engine_folder(BACKEND) / place if place == "step.engine" else bundle.path / place
+    path.rename(tmp_path / "moved")
+    path.symlink_to(tmp_path / "moved")
+    assert "link" in cpp_reads(runtime, bundle)["message"]
+    with pytest.raises(IncompatibleEngineError, match="link"):
+        read_record(bundle, BACKEND, VERSION)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b"\xff", None])

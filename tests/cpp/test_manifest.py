@@ -339,6 +339,32 @@ def test_families_that_earlier_versions_did_not_have(
         assert f"model.family: should be 'vpp' or 'papr', got '{family}'; export the bundle again" in message
 
 
+def test_names_that_two_things_have(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    content = content_of(bundle)
+    contents = [
+        edited(content, ("weights_file",), replace_by("init.onnx")),
+        edited(content, ("graphs", "init", "file"), replace_by("step.onnx")),
+        edited(content, ("graphs", "step", "inputs", 0, "name"), replace_by("kept")),
+        edited(content, ("graphs", "init", "outputs", 0, "name"), replace_by("reference_out")),
+        edited(content, ("state", 0, "name"), replace_by("reference")),
+    ]
+    messages = check(runtime, variants(bundle, tmp_path, contents))
+    assert all("must" in message for message in messages)
+
+
+def test_a_manifest_that_is_not_read(runtime: Runtime, bundle: Bundle, tmp_path: Path) -> None:
+    """Neither waited for nor read: a FIFO, three sparse gigabytes, millions of values."""
+    paths = variants(bundle, tmp_path, [b"", b"", b"[" + b"0," * 5_000_000 + b"0]"])
+    (paths[0] / "manifest.json").unlink()
+    os.mkfifo(paths[0] / "manifest.json")
+    os.truncate(paths[1] / "manifest.json", 3_000_000_000)
+    messages = [result["message"] for result in runtime.run("manifest", [{"path": str(path)} for path in paths])]
+    assert "has no manifest.json" in messages[0]
+    assert "has 3000 MB, and the most that is read is 64 MB" in messages[1]
+    assert "holds more than 4000000 values" in messages[2]
+    assert all(isinstance(python_reads(path), str) for path in paths)
+
+
 def test_no_bundle(runtime: Runtime, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "empty").mkdir()
@@ -404,3 +430,7 @@ def test_names_of_files(runtime: Runtime, tmp_path: Path, name: str) -> None:
     expected = python_reads(bundle.path)
     if isinstance(expected, str) and "lies outside" in expected and name != "dangling":
         assert "lies outside the folder" in message
+    if name in ("link_out", "folder_out/secret"):  # a verified blob may lie anywhere
+        assert not message
+        (unverified,) = check(runtime, [bundle.path], verify=False)
+        assert "by a link: copy the folder with its links followed" in unverified

@@ -166,12 +166,37 @@ def test_nothing_but_a_data_set_is_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
+@pytest.mark.parametrize(
+    "name", ["mine.txt", "JPEGImages/mine.jpg", "JPEGImages/val-2-00000/mine.jpg", "JPEGImages/m/m"]
+)
+def test_files_of_others_in_a_data_set_are_kept(tmp_path: Path, name: str) -> None:
+    write_dataset(tmp_path / "data", **SMALL)
+    mine = tmp_path / "data" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(OutputError, match="holds more than a data set"):
+        write_dataset(tmp_path / "data", **SMALL, overwrite=True)
+    assert mine.read_text() == "mine"
+
+
+def test_a_data_set_of_somebody_else_is_kept(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data", **SMALL)
+    path = tmp_path / "data" / "instances.json"
+    path.write_text(json.dumps(annotated(tmp_path / "data") | {"info": {"description": "Years of annotation"}}))
+    before = contents(tmp_path)
+    with pytest.raises(OutputError, match="holds more than a data set"):
+        write_dataset(tmp_path / "data", **SMALL, overwrite=True)
+    assert contents(tmp_path) == before
+
+
 def test_a_folder_in_no_folder(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="No such file or directory"):
         write_dataset(tmp_path / "missing" / "data", **SMALL)
 
 
-@pytest.mark.parametrize("wrong", [{"clips": 0}, {"frames": 0}, {"seed": -1}, {"size": (20, 96)}, {"split": "test"}])
+@pytest.mark.parametrize(
+    "wrong", [{"clips": 0}, {"frames": 0}, {"seed": -1}, {"size": (20, 96)}, {"split": "test"}, {"frames": 10**9}]
+)
 def test_arguments_out_of_range(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="synthetic"):
         write_dataset(tmp_path / "data", **{**SMALL, **wrong})

@@ -59,7 +59,7 @@ class Engine(BuiltEngine):
         super().__init__(bundle, BACKEND)
         self.options = options
         self._sessions: dict[str, Any] = {
-            role: onnxruntime.InferenceSession(self._folder / f"{role}.onnx", providers=["CPUExecutionProvider"])
+            role: onnxruntime.InferenceSession(self.files.path(f"{role}.onnx"), providers=["CPUExecutionProvider"])
             for role in bundle.manifest.roles
         }
 

@@ -6,7 +6,8 @@ early gives wrong results here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +30,26 @@ class RecordingDevice:
     """See the module's text. `log` has one entry for every call: its name and what it was about."""
 
     name = "recording"
+    asynchronous = True
 
     def __init__(self, captures: bool = True, refuses_capture: bool = False) -> None:
         self.captures, self._refuses = captures, refuses_capture
         self.log: list[tuple[Any, ...]] = []
         self.memory: dict[int, np.ndarray] = {}
-        self._queues = 0
+        self._queues = self._current = 0
         self._capturing: list[Work] | None = None
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._current += 1
+        try:
+            yield
+        finally:
+            self._current -= 1
+
+    def demand_current(self) -> None:
+        """A vendor's library would use whatever device the thread has chosen."""
+        assert self._current, "the device is not the thread's current one"
 
     def allocate(self, shape: tuple[int, ...], dtype: str) -> int:
         address = 1000 + len(self.memory)
@@ -107,17 +121,20 @@ class RecordingContext:
     """A session of ONNX Runtime that reads and writes the recording device's memory."""
 
     def __init__(self, device: RecordingDevice, session: Any) -> None:
+        device.demand_current()
         self._device, self._session = device, session
         self._inputs = [tensor.name for tensor in session.get_inputs()]
         self._outputs = [tensor.name for tensor in session.get_outputs()]
         self._addresses: dict[str, int] = {}
 
     def bind(self, name: str, buffer: int) -> None:
+        self._device.demand_current()
         assert name in (*self._inputs, *self._outputs), name
         self._device.log.append(("bind", name, buffer))
         self._addresses[name] = buffer
 
     def enqueue(self, queue: Queue) -> None:
+        self._device.demand_current()
         addresses = dict(self._addresses)  # a graph keeps the addresses that were bound when it was captured
         read = {addresses[name] for name in self._inputs}
         written = [addresses[name] for name in self._outputs]

@@ -17,10 +17,11 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.device_stream import DeviceStream
-from vpp_deploy.engines.onnxruntime.engine import new_session, session_options
+from vpp_deploy.engines.onnxruntime.sessions import Session, session_options
+from vpp_deploy.engines.onnxruntime_cuda.device import OnnxRuntimeDevice
 from vpp_deploy.engines.onnxruntime_cuda.engine import OnnxRuntimeCudaEngine
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream
-from vpp_deploy.errors import DeviceError
+from vpp_deploy.errors import DeviceError, IncompatibleEngineError
 from vpp_deploy.options import NoOptions
 from vpp_deploy.tasks.segmentation.session import VideoSession
 
@@ -58,8 +59,12 @@ def expected(engine: Engine, inputs: list[dict[str, Array]]) -> list[dict[str, A
 @pytest.fixture(scope="module")
 def open_stream(micro_bundle: Bundle) -> Open:
     folder = micro_bundle.engine_folder("onnxruntime")
-    options = session_options(threads=1)
-    sessions = {phase: new_session(folder / f"{phase}.onnx", options) for phase in micro_bundle.manifest.roles}
+    sessions = {
+        phase: Session(
+            folder / f"{phase}.onnx", session_options(threads=1), error=IncompatibleEngineError, label=phase
+        ).native
+        for phase in micro_bundle.manifest.roles
+    }
     return lambda device: DeviceStream(
         micro_bundle.manifest, device, lambda phase: RecordingContext(device, sessions[phase])
     )
@@ -196,6 +201,31 @@ def test_onnxruntime_with_bound_memory_computes_the_same(bound_bundle, inputs, e
         assert_array_equal(ours["query_indices"], outputs["query_indices"])
         for name, value in outputs.items():
             np.testing.assert_allclose(ours[name], value, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("prefetches", [False, True])
+def test_onnxruntime_moves_each_input_and_output_once_a_frame(bound_bundle, inputs, prefetches, monkeypatch):
+    moved = []
+
+    def count(name):
+        move = getattr(OnnxRuntimeDevice, name)
+
+        def counted(*arguments):
+            moved.append(name)
+            move(*arguments)
+
+        monkeypatch.setattr(OnnxRuntimeDevice, name, counted)
+
+    for name in ("upload", "download", "copy"):
+        count(name)
+    stream, graphs = OnnxRuntimeCudaEngine(bound_bundle, device="cpu").open_stream(), bound_bundle.manifest.graphs
+    for number, fed in enumerate(inputs):
+        moved.clear()
+        stream.run(fed)
+        if prefetches and number + 1 < FRAMES:
+            stream.prefetch({"frame": inputs[number + 1]["frame"]})
+        graph = graphs["step" if number else "init"]
+        assert moved == ["upload"] * len(graph.inputs) + ["download"] * len(graph.outputs)
 
 
 def test_a_provider_that_is_not_there_is_an_error(bound_bundle):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -11,11 +12,11 @@ import onnxruntime
 import pytest
 
 import vpp_deploy
-from vpp_deploy.bundle import Bundle
+from vpp_deploy.bundle import Bundle, sha256_of_bytes
 from vpp_deploy.engines import TensorRtBuildOptions, backend
 from vpp_deploy.engines.engine_record import read_record
 from vpp_deploy.engines.onnxruntime import engine as onnxruntime_engine
-from vpp_deploy.errors import BuildError, DependencyError, IncompatibleEngineError, UsageError
+from vpp_deploy.errors import BuildError, DependencyError, IncompatibleEngineError, OutputError, UsageError
 
 BACKEND = "onnxruntime"
 
@@ -72,11 +73,74 @@ def test_a_damaged_record(bundle: Bundle, content: bytes) -> None:
     assert "cannot be read" in refused(bundle)
 
 
-@pytest.mark.parametrize("damage", ["missing", "altered"])
-def test_a_damaged_file(bundle: Bundle, damage: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        ("missing", "is missing"),
+        ("altered", "was altered"),
+        ("fifo", "is missing"),
+        ("link", "by a link"),
+        ("own", "is a link"),
+    ],
+)
+def test_a_damaged_file(bundle: Bundle, damage: str, words: str) -> None:
+    """A link is refused even if what it leads to is the right file: somebody else may own it."""
     path = bundle.engine_folder(BACKEND) / "step.onnx"
-    path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-1] + b"x")
-    assert "its file step.onnx is missing or was altered" in refused(bundle)
+    content = path.read_bytes()
+    path.unlink()
+    match damage:
+        case "altered":
+            path.write_bytes(content[:-1] + b"x")
+        case "fifo":
+            os.mkfifo(path)
+        case "link" | "own":
+            target = path.with_name("other") if damage == "own" else bundle.path.parent / "other"
+            target.write_bytes(content)
+            path.symlink_to(target)
+    message = refused(bundle)
+    assert "its file 'step.onnx' " in message
+    assert words in message
+
+
+def test_an_engine_without_hashes(bundle: Bundle) -> None:
+    """No file is loaded that has none: neither if the record lists no file, nor if it lists another one."""
+    change_record(bundle, files={})
+    assert "its record lists no files" in refused(bundle)
+    folder = bundle.engine_folder(BACKEND)
+    weights = (folder / "weights.safetensors").read_bytes()
+    change_record(bundle, files={"weights.safetensors": {"bytes": len(weights), "sha256": sha256_of_bytes(weights)}})
+    assert "has no init.onnx in its record" in refused(bundle)
+
+
+@pytest.mark.parametrize("name", ["../../step.onnx", "/etc/hostname", "a/../../x"])
+def test_a_name_in_a_record_that_leads_elsewhere(bundle: Bundle, name: str) -> None:
+    change_record(bundle, files={name: {"bytes": 1, "sha256": "0" * 64}})
+    assert "lies outside the folder" in refused(bundle)
+
+
+@pytest.mark.parametrize("place", ["engines", "engines/onnxruntime", "engines/onnxruntime/engine.json"])
+def test_an_engine_that_is_reached_through_a_link(bundle: Bundle, place: str) -> None:
+    """Its record is not read, so that no foreign file is shown, and it is not replaced."""
+    moved = bundle.path.parent / "moved"
+    (bundle.path / place).rename(moved)
+    (bundle.path / place).symlink_to(moved)
+    before = {path: path.read_bytes() for path in sorted(bundle.path.parent.rglob("*")) if path.is_file()}
+    assert "it is a link, or reached through one" in refused(bundle)
+    if not place.endswith(".json"):
+        with pytest.raises(OutputError, match="by a link"):
+            vpp_deploy.build_engine(bundle)
+        assert {path: path.read_bytes() for path in sorted(bundle.path.parent.rglob("*")) if path.is_file()} == before
+
+
+def test_a_record_that_is_no_file(bundle: Bundle) -> None:
+    path = bundle.engine_folder(BACKEND) / "engine.json"
+    path.unlink()
+    os.mkfifo(path)
+    assert "it is not a regular file" in refused(bundle)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 5_000_000_000)
+    assert "the most that is read is 64 MB" in refused(bundle)
 
 
 def test_a_failed_build_keeps_the_old_engine(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +178,9 @@ def test_a_tensorrt_rtx_engine_builds_without_what_it_needs_to_run(
     engine = vpp_deploy.build_engine(bundle, "tensorrt-rtx", TensorRtBuildOptions(compute_capabilities=("8.9",)))
     assert engine.record.compute_capabilities == ("8.9",)
     assert set(engine.record.files) == {"init.engine", "step.engine"}
-    monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(DependencyError, match=r"pycuda is not installed.*vpp-deploy\[tensorrt\]"):
+    for module in ("cuda.bindings", "pycuda"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(DependencyError, match=r"neither cuda-bindings nor pycuda .*: pip install cuda-bindings"):
         engine.open_stream()
 
 

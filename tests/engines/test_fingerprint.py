@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import vpp_deploy
+from tests.engines.records import store
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import TensorRtBuildOptions
 from vpp_deploy.engines.backend import Backend
@@ -99,9 +100,7 @@ def wanted(bundle: Bundle, monkeypatch: pytest.MonkeyPatch, gpu: Gpu, **options:
 def test_a_tensorrt_engine_is_for_one_gpu(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     here = wanted(bundle, monkeypatch, H100)
     assert here.compute_capabilities == ("9.0",)
-    folder = bundle.engine_folder("tensorrt")
-    folder.mkdir()
-    (folder / RECORD_FILE).write_text(wanted(bundle, monkeypatch, L4).model_dump_json())
+    store(bundle.engine_folder("tensorrt"), wanted(bundle, monkeypatch, L4))
     differences = {part.name: part.why for part in look_up(bundle, here) if not part.hit}
     assert differences == {"compute capabilities": "8.9, now 9.0", "gpu": "NVIDIA L4, now NVIDIA H100"}
 
@@ -125,11 +124,8 @@ def test_a_tensorrt_engine_is_for_one_gpu(bundle: Bundle, monkeypatch: pytest.Mo
 def test_later_versions_run_what_is_version_compatible(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, version: str, fits: bool
 ) -> None:
-    folder = bundle.engine_folder("tensorrt")
-    folder.mkdir()
-    record = wanted(bundle, monkeypatch, H100, version_compatible=True)
+    record = store(bundle.engine_folder("tensorrt"), wanted(bundle, monkeypatch, H100, version_compatible=True))
     assert record.source == source_hashes(bundle)
-    (folder / RECORD_FILE).write_text(record.model_dump_json())
     if fits:
         assert read_record(bundle, "tensorrt", version) == record
         monkeypatch.delenv(HOST_CODE_VARIABLE, raising=False)

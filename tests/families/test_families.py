@@ -24,7 +24,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.manifest import ModelSpec
 from vpp_deploy.cli import export as export_command
 from vpp_deploy.cli.record_options import Source, options_by_name
-from vpp_deploy.errors import DependencyError, ExitCode, ExportError, UsageError
+from vpp_deploy.errors import ConfigError, DependencyError, ExitCode, ExportError, UsageError
 from vpp_deploy.families import FAMILIES, GROUP, Family, family_of
 from vpp_deploy.options import option, options_of
 from vpp_deploy.tasks import TASKS
@@ -167,6 +167,19 @@ def test_models_of_no_family(model: Any, error: type[Exception], message: str) -
     assert set(FAMILIES) >= {"vpp", "papr", "dynamicvit", "evit"}
 
 
+def test_a_prefix_that_two_packages_have_is_nobodys() -> None:
+    FAMILIES.register("own", OWN)
+    FAMILIES.register("twin", replace(OWN, name="twin"))
+    FAMILIES.register("thief", replace(OWN, name="thief", prefix="papr:"))
+    try:
+        with pytest.raises(UsageError, match=r"several families have the prefix mine: \(own, twin\); uninstall one"):
+            family_of("mine:small")
+        assert family_of("papr:vit_tiny_patch16_224") is FAMILIES["papr"]
+    finally:
+        for name in ("own", "twin", "thief"):
+            del FAMILIES._records[name]
+
+
 def test_a_name_without_its_prefix_on_the_command_line(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
     for model, message in [
         ("deit_small", "did you mean dynamicvit:deit_small or evit:deit_small?"),
@@ -290,6 +303,23 @@ def test_a_bundle_of_a_family_that_is_not_here(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"of the family 'gone', which is not installed here; .*there are vpp, papr"):
         vpp_deploy.open_reference(bundle)
     assert vpp_deploy.build_engine(bundle).manifest.model.family == "gone"  # to run it, nobody needs the family
+
+
+def test_a_configuration_that_another_packages_family_trips_over(tmp_path: Path) -> None:
+    def reference(bundle: Bundle, selection: str) -> Any:
+        return bundle.manifest.model.config["width"] // 2
+
+    FAMILIES.register("own", replace(OWN, reference=reference))
+    try:
+        for config in ({}, {"width": "x"}, {"width": []}):
+            spec = ModelSpec(
+                name="o", family="own", task="classification", keep_schedule="1", dataset="", config=config
+            )
+            bundle = make_classifier(tmp_path / f"{len(str(config))}.bundle", model=spec)
+            with pytest.raises(ConfigError, match=r"does not make a model that runs \(.*\); export it again"):
+                vpp_deploy.open_reference(bundle)
+    finally:
+        del FAMILIES._records["own"]
 
 
 def test_selections_that_a_family_does_not_have(papr_bundle: Bundle) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import numpy.typing as npt
+from av.stream import Disposition
 
 from vpp_deploy.frames import Size
 
@@ -33,10 +35,18 @@ def write_clip(
     noise: bool = False,
     pixel_format: str = "yuv420p",
     container_options: dict[str, str] | None = None,
+    encoder_options: dict[str, str] | None = None,
+    matrix: int | None = None,
+    transfer: int | None = None,
 ) -> Path:
     rng = np.random.default_rng(0)
     with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream("libx264", rate=rate, options={"preset": "ultrafast", "crf": "12"})
+        options = {"preset": "ultrafast", "crf": "12", **(encoder_options or {})}
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        if matrix is not None:
+            stream.codec_context.colorspace = matrix
+        if transfer is not None:
+            stream.codec_context.color_trc = transfer
         stream.height, stream.width, stream.pix_fmt = *size, pixel_format
         stream.gop_size = 6
         if times is not None:
@@ -50,6 +60,40 @@ def write_clip(
             frame.pts = index if times is None else int(times[index] / time_base)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_streams(path: Path, streams: Sequence[tuple[int, Size, int]]) -> Path:
+    """A file of several video streams, each of so many grey frames of a size, with a disposition."""
+    with av.open(str(path), "w") as container:
+        tracks = []
+        for _, size, disposition in streams:
+            stream = container.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
+            stream.height, stream.width, stream.pix_fmt, stream.disposition = *size, "yuv420p", Disposition(disposition)
+            tracks.append(stream)
+        for stream, (count, size, _) in zip(tracks, streams, strict=True):
+            for index in range(count):
+                frame = av.VideoFrame.from_ndarray(np.full((*size, 3), 90, np.uint8), format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 24)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+def write_jpegs(path: Path, jpegs: Sequence[bytes], rotation: int = 0) -> Path:
+    """JPEG files as the frames of a video, packet by packet as they are."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=24)
+        with av.open(io.BytesIO(jpegs[0])) as first:
+            stream.height, stream.width = first.streams.video[0].height, first.streams.video[0].width
+        stream.pix_fmt = "yuvj444p"
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index, jpeg in enumerate(jpegs):
+            packet = av.Packet(jpeg)
+            packet.stream, packet.pts, packet.dts, packet.duration = stream, index, index, 1
+            packet.time_base, packet.is_keyframe = Fraction(1, 24), True
+            container.mux(packet)
     return path
 
 

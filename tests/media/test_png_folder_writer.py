@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from vpp_deploy.errors import OutputError, VideoError
 from vpp_deploy.media import PictureFolderWriter
+from vpp_deploy.media.png_folder_writer import LIST_FILE
 
 
 def picture(grey: int = 0) -> np.ndarray:
@@ -92,3 +94,41 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="no picture was written"):
         write(tmp_path / "out")
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
+
+
+NAMES = [
+    "a\nb.jpg",
+    "\u2028.jpg",
+    os.fsdecode(b"\xff\xfe.jpg"),
+    "n" * 251 + ".jpg",
+    "é" * 125 + ".jpg",
+    '"".jpg',
+    ".jpg",
+]
+
+
+def test_names_of_every_kind_are_written_and_known_again(tmp_path: Path) -> None:
+    for target in (tmp_path / "out", tmp_path / os.fsdecode(b"\xff"), tmp_path / ("n" * 255), tmp_path / "a\nb"):
+        for number in range(2):
+            write(target, *NAMES, *NAMES[number:])
+            assert len(list(target.iterdir())) == 2 * len(NAMES) - number + 1
+        (target / "mine").touch()
+        with pytest.raises(OutputError, match="holds other files"):
+            PictureFolderWriter(target)
+
+
+def test_the_list_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    write(target, "a.png", "b.png")
+    (target / LIST_FILE).write_text("a.png\nb.png\n")
+    write(target, "c.png")
+    assert pictures(target) == {"c.png": 0}
+
+
+def test_a_folder_or_a_link_is_never_a_picture_of_ours(tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    write(target, "a.png", "b.png")
+    (target / "a.png").unlink()
+    (target / "a.png").mkdir()
+    with pytest.raises(OutputError, match="holds other files"):
+        PictureFolderWriter(target)

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from tests.conftest import SHARED
 from tests.media.clips import cut, picture, write_audio, write_clip
 from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.media import read_video
-from vpp_deploy.media.video_file import turn_upright
+from vpp_deploy.media.display_matrix import turn_upright
 
 SIZE = (32, 32)
 
@@ -220,3 +222,19 @@ def test_real_clips(name: str) -> None:
     assert reader.problem is None
     times = [frame.time for frame in frames]
     assert times == [index / reader.frame_rate for index in range(8)]
+
+
+@pytest.mark.parametrize("version", ["18.1.0", "19.0.0", "20.0.0rc1"])
+def test_pyav_is_asked_for_what_its_version_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """From version 19 on there is no `metadata_errors`: it decodes leniently by itself."""
+    clip, real = write_clip(tmp_path / "clip.mp4"), av.open
+
+    def opened(*words: Any, **settings: Any) -> Any:
+        assert ("metadata_errors" in settings) == version.startswith("18")
+        return real(*words, **settings)
+
+    monkeypatch.setattr(av, "__version__", version)
+    monkeypatch.setattr(av, "open", opened)
+    assert len(list(read_video(clip, SIZE))) == 12

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -183,3 +184,31 @@ def test_nothing_but_the_target_is_left_after_success(tmp_path: Path) -> None:
         writer.write(GREY)
         assert not (tmp_path / "clip.mp4").exists()
     assert [file.name for file in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+@pytest.mark.parametrize("size", [(16, 16_500), (16_386, 2), (1, 16_385)])
+def test_frames_that_h264_cannot_have_are_refused_before_the_first(tmp_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(OutputError, match=rf"{size[0]}x{size[1]} .* too large for H\.264, .* at most 16384"):
+        VideoWriter(tmp_path / "wide.mp4", size)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", [(2, 16_384), (16_384, 1)])
+def test_the_widest_and_the_highest_frames_are_written(tmp_path: Path, size: tuple[int, int]) -> None:
+    with VideoWriter(tmp_path / "long.mkv", size) as writer:
+        writer.write(np.zeros((*size, 3), np.uint8))
+    assert (tmp_path / "long.mkv").stat().st_size > 0
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.parametrize("name", [b"\xff\xfe", b"a\nb", b"%d:x", "é".encode() * 120])
+def test_folders_and_files_of_every_name(tmp_path: Path, name: bytes, suffix: str) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    path = folder / (os.fsdecode(name) + suffix)
+    for _ in range(2):
+        with VideoWriter(path, SIZE, 10) as writer:
+            writer.write(GREY)
+        assert os.listdir(folder) == [path.name]
+    with path.open("rb") as file, av.open(file) as container:
+        assert len(list(container.decode(video=0))) == 1

@@ -46,7 +46,10 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_library_tells_its_version_and_links_no_tensorrt(library: Path) -> None:
     from vpp_deploy import __version__
 
-    assert PluginLibrary.read(library).version == __version__
+    read = PluginLibrary.read(library)
+    assert read.version == __version__
+    compiler = subprocess.run(["nvcc", "--version"], capture_output=True, text=True, check=True).stdout
+    assert f"release {read.cuda}," in compiler
     needed = subprocess.run(["readelf", "-d", library], capture_output=True, text=True, check=True).stdout
     assert "nvinfer" not in needed
     assert "libcudart" not in needed

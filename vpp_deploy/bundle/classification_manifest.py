@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from vpp_deploy.bundle.manifest import AT_ONCE, FrameManifest, GraphRole, Positive, Strict
+from vpp_deploy.bundle.manifest import AT_ONCE, FrameManifest, GraphRole, Large, MemoryClaim, Positive, Strict
 
 
 class PruningPoint(Strict):
@@ -28,10 +30,10 @@ class PruningPoint(Strict):
     name: str
     grid: tuple[Positive, Positive] | tuple[Positive, Positive, Positive]
     keep_ratio: Annotated[float, Field(gt=0.0, lt=1.0)]
-    kept: Annotated[int, Field(ge=0)]
+    kept: Annotated[int, Field(ge=0, lt=2**31)]
     kept_output: str | None
     significance_output: str
-    fused: Annotated[int, Field(ge=0)] = 0
+    fused: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
     @model_validator(mode="after")
     def _kept_is_put_out(self) -> Self:
@@ -54,7 +56,7 @@ class ClassifierPreprocessing(Strict):
     """
 
     resize: Literal["center-crop", "squash"] = "center-crop"
-    crop_ratio: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    crop_ratio: Annotated[float, Field(ge=0.01, le=1.0)] = 1.0
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     colour: Literal["RGB"] = "RGB"
     mean: tuple[float, float, float]
@@ -82,9 +84,9 @@ class CostSpec(Strict):
         proposal: of the proposal network alone (PaPr).
     """
 
-    dense: Positive
-    pruned: Positive
-    proposal: Annotated[int, Field(ge=0)] = 0
+    dense: Annotated[Large, Field(gt=0)]
+    pruned: Annotated[Large, Field(gt=0)]
+    proposal: Large = 0
 
 
 class ClassificationManifest(FrameManifest):
@@ -108,8 +110,21 @@ class ClassificationManifest(FrameManifest):
     batch: Positive
     clip: ClipSpec | None = None
     proposal: str | None = None
-    merged: Annotated[int, Field(ge=0)] = 0
+    merged: Annotated[int, Field(ge=0, lt=2**31)] = 0
     final_tokens: Positive | None = None
     pruning_points: tuple[PruningPoint, ...]
     sequential: bool = False
     cost: CostSpec
+
+    def memory_claims(self) -> Iterator[MemoryClaim]:
+        """See `Manifest`; and a picture before it is cropped, the frames that a clip spans, and the maps."""
+        yield from super().memory_claims()
+        height, width = self.frame_size
+        ratio = self.preprocessing.crop_ratio
+        yield MemoryClaim(f"a picture resized for the crop ratio {ratio:g}", int(3 * height * width / ratio**2))
+        if self.clip is not None:
+            span = (self.clip.frames - 1) * self.clip.sampling + 1
+            yield MemoryClaim(f"the {span} frames that a clip spans", span * 3 * height * width)
+        for point in self.pruning_points:
+            grid = "x".join(map(str, point.grid))
+            yield MemoryClaim(f"a grid of {grid} patches", 4 * self.batch * prod(point.grid))

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.errors import ExportError, OutputError
+from vpp_deploy.files.atomic import atomic_file
 
 PAGE: Final = 4096
 """Alignment in bytes of the tensor data in the file, so that a runtime can map it into memory."""
@@ -127,6 +127,12 @@ def externalize(
         raise OutputError(f"cannot write the weights file {weights_path}: {error.strerror or error}") from error
     for initializer, key in pointers:
         _point(initializer, weights_path.name, offsets[key], stored[key].nbytes)
+
+
+def item_bytes(data_type: int) -> int | None:
+    """Bytes of an element of an ONNX tensor type; None for a type that no bundle holds."""
+    dtype = _BY_ONNX.get(data_type)
+    return dtype.itemsize if dtype else None
 
 
 def _tensor_of_array(name: str, array: npt.NDArray[Any]) -> _Tensor:

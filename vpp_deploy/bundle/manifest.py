@@ -6,10 +6,13 @@ misread; a reader refuses a newer schema instead of guessing.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+import math
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.errors import UsageError
 
 SCHEMA_VERSION: Final = 3
@@ -21,13 +24,23 @@ GraphRole = Literal["init", "step", "model"]
 every later one. `model` is the only graph of a model without state."""
 FRAME_BY_FRAME: Final[tuple[GraphRole, ...]] = ("init", "step")
 AT_ONCE: Final[tuple[GraphRole, ...]] = ("model",)
-Positive = Annotated[int, Field(gt=0)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+"""A length or a count, as in the C++ runtime."""
+Large = Annotated[int, Field(ge=0, lt=2**63)]
+ITEM_BYTES: Final[dict[DType, int]] = {"float32": 4, "float16": 2, "int32": 4, "uint8": 1, "bool": 1}
 
 
 class Strict(BaseModel):
-    """Base of every part of a manifest: no unknown fields, no changes."""
+    """Base of every part of a manifest: no unknown fields, no changes, no NaN and no infinity."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MemoryClaim(NamedTuple):
+    """Memory that a part of a manifest asks for: what it is, in words, and how many bytes."""
+
+    what: str
+    nbytes: int
 
 
 class TensorSpec(Strict):
@@ -36,6 +49,11 @@ class TensorSpec(Strict):
     name: str
     dtype: DType
     shape: tuple[Positive, ...]
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
 class StateSpec(Strict):
@@ -54,6 +72,11 @@ class StateSpec(Strict):
     input: str
     output: str
     initial: Literal["init-graph"] = "init-graph"
+
+    @property
+    def nbytes(self) -> int:
+        """Its size in bytes."""
+        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
 class GraphSpec(Strict):
@@ -121,7 +144,7 @@ class Provenance(Strict):
 class FileRecord(Strict):
     """Size and hash of a file in the bundle."""
 
-    bytes: Annotated[int, Field(ge=0)]
+    bytes: Large
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -173,14 +196,50 @@ class Manifest(Strict):
             raise ValueError(f"graphs: missing the phase {', '.join(missing)}")
         if other := [role for role in self.graphs if role not in wanted]:
             raise ValueError(f"graphs: the phase {', '.join(other)} is not one of task {self.task}")
-        for used in [self.weights_file, *(graph.file for graph in self.graphs.values())]:
-            if used not in self.files:
-                raise ValueError(f"files: {used!r} is used but has no size and hash")
+        used = [self.weights_file, *(graph.file for graph in self.graphs.values())]
+        for name in used:
+            if name not in self.files:
+                raise ValueError(f"files: {name!r} is used but has no size and hash")
+        if len(set(used)) < len(used):
+            raise ValueError("graphs: each graph and the weights must be a file of its own")
         inputs = [state.input for state in self.state]
         outputs = [state.output for state in self.state]
         if inputs != sorted(inputs) or outputs != sorted(outputs):
             raise ValueError("state: input and output names must sort in the same order as the states are listed")
+        self._names_differ()
         return self
+
+    def _names_differ(self) -> None:
+        if len({state.name for state in self.state}) < len(self.state):
+            raise ValueError("state: each tensor must have a name of its own")
+        for role, graph in self.graphs.items():
+            names = [tensor.name for tensor in (*graph.inputs, *graph.outputs)]
+            names += [name for state in self.state for name in (state.input, state.output)]
+            if len(set(names)) < len(names):
+                raise ValueError(f"graphs.{role}: each input, output and state must have a name of its own")
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for bundles of the same graphs and weights, whose streams can take over from each other."""
+        names = [self.weights_file, *(self.graphs[role].file for role in self.roles)]
+        return sha256_of_bytes("".join(self.files[name].sha256 for name in names).encode())
+
+    def inputs_of(self, role: GraphRole) -> dict[str, TensorSpec | StateSpec]:
+        """What a graph takes, by name, state included."""
+        graph = self.graphs[role]
+        states = self.state if role == "step" else ()
+        return {tensor.name: tensor for tensor in graph.inputs} | {state.input: state for state in states}
+
+    def outputs_of(self, role: GraphRole) -> dict[str, TensorSpec | StateSpec]:
+        """What a graph gives, by name, state included."""
+        graph = self.graphs[role]
+        return {tensor.name: tensor for tensor in graph.outputs} | {state.output: state for state in self.state}
+
+    def memory_claims(self) -> Iterator[MemoryClaim]:
+        """What whoever runs the model allocates because the manifest says so."""
+        for role in self.roles:
+            tensors = (*self.inputs_of(role).values(), *self.outputs_of(role).values())
+            yield MemoryClaim(f"inputs, outputs and state of the {role} graph", sum(item.nbytes for item in tensors))
 
 
 class FrameManifest(Manifest):
@@ -193,3 +252,9 @@ class FrameManifest(Manifest):
 
     frame_size: tuple[Positive, Positive]
     class_names: tuple[str, ...]
+
+    def memory_claims(self) -> Iterator[MemoryClaim]:
+        """See `Manifest`; and a frame."""
+        yield from super().memory_claims()
+        height, width = self.frame_size
+        yield MemoryClaim(f"a frame of {height}x{width} pixels", 3 * height * width)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import ValidationError
 
-from vpp_deploy.bundle.atomic import atomic_file
-from vpp_deploy.bundle.hashing import sha256_of_file
-from vpp_deploy.bundle.manifest import SCHEMA_VERSION, FileRecord, GraphRole, Manifest
+from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write
+from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest
 from vpp_deploy.bundle.schema import MANIFESTS, validated
 from vpp_deploy.errors import BundleError, OutputError
+from vpp_deploy.files.atomic import atomic_file
+from vpp_deploy.files.limits import MOST_BYTES_OF_JSON, MOST_MEMORY
+from vpp_deploy.files.reading import read_bytes, read_json
 
 MANIFEST_FILE: Final = "manifest.json"
+_MOST_VALUES: Final = 2_000_000
+"""Numbers, strings, lists and objects of a manifest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +32,24 @@ class Bundle:
     Attributes:
         path: the folder.
         manifest: its validated `manifest.json`.
+        max_memory: bytes that the tensors of its graphs may take at once when it is built or run.
     """
 
     path: Path
     manifest: Manifest
+    max_memory: int = field(default=MOST_MEMORY, compare=False)
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True) -> Bundle:
+    def open(cls, path: Path | str, *, verify: bool = True, max_memory: int = MOST_MEMORY) -> Bundle:
         """Read and check a bundle.
+
+        Files may be links to somewhere else, as in a cache of blobs, if their hashes are verified.
 
         Args:
             path: the bundle's folder.
             verify: also compare the SHA-256 of every file that the manifest lists. Without it, sizes are compared.
+            max_memory: bytes that the tensors of its graphs may take at once; a bundle that needs more opens, but it
+                is neither built nor run.
 
         Raises:
             BundleError: the folder or its manifest is missing or unreadable; the manifest has a newer schema or breaks
@@ -47,12 +58,26 @@ class Bundle:
         folder = Path(path)
         manifest = _read_manifest(folder)
         for name, record in manifest.files.items():
-            _check_file(folder, name, record, verify=verify)
-        return cls(folder, manifest)
+            if problem := file_problem(folder, name, record, verify=verify, links_out=True):
+                raise BundleError(f"bundle {folder}: file {name!r:.80} {problem}: export it again")
+        return cls(folder, manifest, max_memory)
 
     def graph_path(self, phase: GraphRole) -> Path:
         """The ONNX graph of a phase."""
         return self.path / self.manifest.graphs[phase].file
+
+    def read_graph(self, phase: GraphRole) -> bytes:
+        """The content of a phase's ONNX graph, with the hash that the manifest lists.
+
+        Raises:
+            BundleError: it cannot be read, or it was altered since the bundle was opened.
+        """
+        name = self.manifest.graphs[phase].file
+        record = self.manifest.files[name]
+        content = read_bytes(self.path / name, BundleError, what="graph", limit=record.bytes)
+        if hashlib.sha256(content).hexdigest() != record.sha256:
+            raise BundleError(f"bundle {self.path}: file {name!r:.80} was altered: export it again")
+        return content
 
     @property
     def weights_path(self) -> Path:
@@ -60,21 +85,41 @@ class Bundle:
         return self.path / self.manifest.weights_file
 
     def engine_folder(self, backend: str) -> Path:
-        """Where the engine files of a backend go. It need not exist yet."""
+        """Where the engine files of a backend are. It need not exist yet."""
         return self.path / "engines" / backend
+
+    def engine_folder_to_write(self, backend: str) -> Path:
+        """Where the engine files of a backend go.
+
+        Raises:
+            OutputError: a link there would lead out of the bundle.
+        """
+        return place_to_write(self.path, self.engine_folder(backend))
 
     def parity_summary_path(self, backend: str) -> Path:
         """Where the parity summary of a backend goes. It need not exist yet."""
         return self.path / "parity" / f"{backend}.json"
 
+    def read_parity_summary(self, backend: str) -> Any:
+        """What a parity check of `backend` measured, unchecked; None where there is none, or a link to something else.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        path = self.parity_summary_path(backend)
+        if not path.exists() or not is_unlinked(self.path, path):
+            return None
+        hint = f"measure it again with: vpp-deploy parity {self.path}"
+        return read_json(path, BundleError, what="parity summary", limit=MOST_BYTES_OF_JSON, hint=hint)
+
     def write_parity_summary(self, backend: str, summary: Mapping[str, Any]) -> Path:
         """Store what a parity check of `backend` measured, replacing an older summary, and give the file's path.
 
         Raises:
-            OutputError: the file cannot be written.
+            OutputError: the file cannot be written, or a link would lead out of the bundle.
             ValueError: `summary` is not JSON, which has no NaN and no infinity.
         """
-        target = self.parity_summary_path(backend)
+        target = place_to_write(self.path, self.parity_summary_path(backend))
         text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
         try:
             target.parent.mkdir(exist_ok=True)
@@ -90,14 +135,10 @@ def _read_manifest(folder: Path) -> Manifest:
         what = "is not a folder" if os.path.exists(folder) else "does not exist"
         raise BundleError(f"bundle {folder} {what}: give the folder that `vpp-deploy export` wrote")
     path = folder / MANIFEST_FILE
-    if not os.path.isfile(path):
+    if not os.path.exists(path):
         raise BundleError(f"bundle {folder} has no {MANIFEST_FILE}: give the folder that `vpp-deploy export` wrote")
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise BundleError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise BundleError(f"{path} is not JSON ({error}): export the bundle again") from error
+    hint = "export the bundle again"
+    content = read_json(path, BundleError, what="manifest", limit=MOST_BYTES_OF_JSON, values=_MOST_VALUES, hint=hint)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -133,32 +174,3 @@ def _first_problem(error: ValidationError) -> str:
     if others:
         message += f" (and {len(others)} more problem{'s' if len(others) > 1 else ''})"
     return " ".join(message.split())
-
-
-def _check_file(folder: Path, name: str, record: FileRecord, *, verify: bool) -> None:
-    path = folder / name
-    try:
-        if not _is_inside(folder, name):
-            raise BundleError(f"bundle {folder}: file {name!r} lies outside the bundle: do not use this bundle")
-        if not path.is_file():
-            raise BundleError(f"bundle {folder}: file {name!r} is missing: export it again")
-        if (size := path.stat().st_size) != record.bytes:
-            raise BundleError(
-                f"bundle {folder}: file {name!r} has {size} bytes, the manifest says {record.bytes}: export it again"
-            )
-        if verify and (digest := sha256_of_file(path)) != record.sha256:
-            raise BundleError(
-                f"bundle {folder}: file {name!r} was altered (sha256 {digest[:12]}…, the manifest says "
-                f"{record.sha256[:12]}…): export it again"
-            )
-    except (OSError, ValueError, RuntimeError) as error:  # names that are too long, NUL bytes, symbolic link loops
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise BundleError(f"bundle {folder}: file {name!r:.80} cannot be read ({reason}): export it again") from error
-
-
-def _is_inside(folder: Path, name: str) -> bool:
-    """Whether a manifest's file name is a plain relative path that, links followed, stays in the folder."""
-    posix, windows = PurePosixPath(name), PureWindowsPath(name)
-    if posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts):
-        return False
-    return (folder / name).resolve().is_relative_to(folder.resolve())

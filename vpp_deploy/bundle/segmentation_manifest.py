@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from vpp_deploy.bundle.manifest import FRAME_BY_FRAME, FrameManifest, GraphRole, Positive, Strict
+from vpp_deploy.bundle.manifest import FRAME_BY_FRAME, FrameManifest, GraphRole, Large, MemoryClaim, Positive, Strict
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -24,7 +25,7 @@ class PruningPoint(Strict):
     """
 
     name: str
-    block: Annotated[int, Field(ge=0)]
+    block: Large
     output: str
     keep_ratio: Annotated[float, Field(gt=0.0, le=1.0)]
     kept: Positive
@@ -108,3 +109,11 @@ class SegmentationManifest(FrameManifest):
     detection: DetectionSpec
     tracker: TrackerSpec
     pruning_points: tuple[PruningPoint, ...]
+
+    def memory_claims(self) -> Iterator[MemoryClaim]:
+        """See `Manifest`; and the track queries, and the grid that an overlay draws."""
+        yield from super().memory_claims()
+        tracks, width = self.detection.max_tracks, self.detection.query_width
+        yield MemoryClaim(f"queries of {tracks} tracks with {width} channels", 4 * tracks * width)
+        rows, columns = self.token_grid
+        yield MemoryClaim(f"a token grid of {rows}x{columns}", 4 * rows * columns)

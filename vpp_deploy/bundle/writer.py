@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
-from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
+from vpp_deploy.bundle.contents import others_in
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord, Manifest
 from vpp_deploy.bundle.reader import MANIFEST_FILE, Bundle
-from vpp_deploy.errors import OutputError
+from vpp_deploy.errors import BundleError, OutputError
+from vpp_deploy.files.atomic import new_folder
+from vpp_deploy.files.names import is_utf8
+from vpp_deploy.files.outputs import real_path
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 class BundleWriter:
     """A bundle in the making. Without a `commit`, or with an error, nothing is left behind.
+
+    A full disk in the `with` block is an OutputError.
 
     ```python
     with BundleWriter(Path("small.bundle")) as writer:
@@ -31,31 +39,39 @@ class BundleWriter:
 
     Args:
         target: the bundle's folder. Its parent must exist.
-        overwrite: replace `target` if it exists and is a bundle.
+        overwrite: replace `target` if it exists, is a bundle, and holds nothing else.
     """
 
     def __init__(self, target: Path | str, *, overwrite: bool = False) -> None:
         self.target = Path(target)
-        # Links are followed once, so that overwriting replaces the bundle and not a link to it.
-        self._destination = Path(os.path.realpath(self.target))
         self._overwrite = overwrite
-        self.folder = temporary_sibling(self._destination)
+        self._block = ExitStack()
 
     def __enter__(self) -> BundleWriter:
         """Create the folder to write into.
 
         Raises:
-            OutputError: the target exists and may not be replaced, or nothing can be created next to it.
+            OutputError: the target exists and may not be replaced, nothing can be created next to it, or its name is
+                not UTF-8.
         """
+        if not is_utf8(self.target):
+            raise OutputError(
+                f"cannot write the bundle {self.target}: its name is not UTF-8, and ONNX Runtime opens no other files: "
+                "choose another name"
+            )
         with self._output_errors():
+            # Links are followed once, so that overwriting replaces the bundle and not a link to it.
+            self._destination = real_path(self.target)
             self._check_target()
-            self.folder.mkdir()
+            self.folder, self._move_into_place = self._block.enter_context(new_folder(self._destination))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._block.close()
+        if isinstance(error, OSError) and error.errno in _FULL:  # of whoever wrote a file
+            raise OutputError(f"cannot write the bundle {self.target}: {error.strerror}") from error
 
     def commit(self, manifest: Callable[[Mapping[str, FileRecord]], Manifest]) -> Bundle:
         """Describe the written files, add the manifest and move the bundle into place.
@@ -74,7 +90,7 @@ class BundleWriter:
         with self._output_errors():
             (self.folder / MANIFEST_FILE).write_text(content.model_dump_json(indent=2) + "\n", encoding="utf-8")
             self._check_target()
-            replace_folder(self.folder, self._destination)
+            self._move_into_place()
         return Bundle(self.target, content)
 
     def _records(self) -> dict[str, FileRecord]:
@@ -85,13 +101,20 @@ class BundleWriter:
         }
 
     def _check_target(self) -> None:
-        if not self._destination.exists():
+        if not os.path.lexists(self._destination):
             return
         if not self._overwrite:
             raise OutputError(f"{self.target} exists already: choose another name or allow overwriting")
-        if not (self._destination / MANIFEST_FILE).is_file():
+        try:
+            old = Bundle.open(self._destination, verify=False)
+        except BundleError as error:
             raise OutputError(
-                f"{self.target} exists and is not a bundle, so it is not overwritten: choose another name"
+                f"{self.target} exists and is not a bundle, so it is not overwritten: choose another name ({error})"
+            ) from error
+        if other := next(others_in(old), None):
+            raise OutputError(
+                f"{self.target} holds more than a bundle ({other}), so it is not overwritten: move that away or choose "
+                "another name"
             )
 
     @contextmanager

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.cli.options import BundleArgument, EngineOption, flag
+from vpp_deploy.cli.options import BundleArgument, EngineOption, MaxMemoryOption, bytes_of, flag
 from vpp_deploy.cli.record_options import Source, with_record_options
 from vpp_deploy.engines import BACKENDS, build_engine
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
 
@@ -38,21 +39,25 @@ def make_command() -> Callable[..., None]:
         explain_cache: Annotated[
             bool, flag("--explain-cache", help="Say why the engine that the bundle has can be used, or not.")
         ] = False,
+        max_memory: MaxMemoryOption = None,
         *,
         given: Mapping[str, Any],
     ) -> None:
         """Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for that."""
-        _build(bundle, engine, given, force=force, explain=explain_cache)
+        _build(bundle, engine, given, force=force, explain=explain_cache, max_memory=bytes_of(max_memory))
 
     return with_record_options(command, sources)
 
 
-def _build(bundle: Path, engine: str, options: Mapping[str, Any], *, force: bool, explain: bool) -> None:
+def _build(
+    bundle: Path, engine: str, options: Mapping[str, Any], *, force: bool, explain: bool, max_memory: int
+) -> None:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.engines.engine_record import EngineRecord
     from vpp_deploy.tasks import TASKS
 
-    opened = Bundle.open(bundle)
+    opened = Bundle.open(bundle, max_memory=max_memory)
+    check_outputs([path for path in [options.get("timing_cache")] if path], inputs=[bundle])
     found: list[Part] = []
     begin = perf_counter()
     with step_bar(f"building the {engine} engine") as progress:

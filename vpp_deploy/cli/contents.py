@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.environment import examine
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.engine_record import EngineRecord, check_gpu, read_record, rebuild_command
-from vpp_deploy.errors import BundleError, VppDeployError
+from vpp_deploy.errors import VppDeployError
 from vpp_deploy.machine import Gpu
 
 
@@ -52,22 +51,13 @@ def stored_engines(bundle: Bundle) -> dict[str, StoredEngine]:
 
 
 def parity_summaries(bundle: Bundle) -> dict[str, Any]:
-    """The parity summaries of a bundle by backend.
+    """The parity summaries of a bundle by backend; None for one that is a link to something else.
 
     Raises:
         BundleError: one cannot be read.
     """
-    summaries = {}
-    for backend in BACKENDS:
-        path = bundle.parity_summary_path(backend)
-        if path.is_file():
-            try:
-                summaries[backend] = json.loads(path.read_bytes())
-            except (OSError, ValueError) as error:
-                raise BundleError(
-                    f"{path} cannot be read ({error}); measure it again with: vpp-deploy parity {bundle.path}"
-                ) from error
-    return summaries
+    found = {backend: bundle.parity_summary_path(backend) for backend in BACKENDS}
+    return {backend: bundle.read_parity_summary(backend) for backend, path in found.items() if path.is_file()}
 
 
 def _record(bundle: Bundle, backend: str) -> EngineRecord | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vpp_deploy.cli.options import flag, parse_size
+from vpp_deploy.cli.options import MOST_SEED, flag, parse_size
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import frame_bar
 
@@ -19,12 +19,12 @@ EXAMPLES = (
 
 def command(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.", show_default=False)],
-    clips: Annotated[int, typer.Option(metavar="N", help="Number of videos.", min=1)] = 20,
-    seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other videos.", min=0)] = 0,
+    clips: Annotated[int, typer.Option(metavar="N", help="Number of videos.", min=1, max=100_000)] = 20,
+    seed: Annotated[int, typer.Option(metavar="N", help="Another seed, other videos.", min=0, max=MOST_SEED)] = 0,
     split: Annotated[
         str, typer.Option(metavar="NAME", help="train, val (alike), or hard (more, smaller, faster; a cut).")
     ] = "val",
-    frames: Annotated[int, typer.Option(metavar="N", help="Frames per video.", min=1)] = 12,
+    frames: Annotated[int, typer.Option(metavar="N", help="Frames per video.", min=1, max=10_000)] = 12,
     size: Annotated[str, typer.Option(metavar="HxW", help="Height x width in pixels, each 64 to 4096.")] = "256x384",
     overwrite: Annotated[bool, flag("--overwrite", help="Replace DIR if it is such a data set.")] = False,
 ) -> None:

@@ -45,7 +45,7 @@ def _machine(environment: Environment) -> Table:
             ("vpp-deploy", environment.vpp_deploy),
             ("Python", environment.python),
             ("system", environment.system),
-            ("processors", str(environment.processors)),
+            ("processors", _processors(environment)),
             ("memory", f"{memory / 2**30:.1f} GiB" if memory else "unknown"),
             ("NVIDIA GPU", "\n".join(gpus) or "none (nvidia-smi finds none)"),
             ("ONNX Runtime", ", ".join(environment.providers) or "does not load"),
@@ -53,6 +53,12 @@ def _machine(environment: Environment) -> Table:
             ("video output", "H.264 encoder available" if environment.h264_encoder else "no H.264 encoder"),
         ]
     )
+
+
+def _processors(environment: Environment) -> str:
+    quota = environment.processor_quota
+    limit = "" if quota is None else f" (the container's limit is {quota:.3g} processors' time)"
+    return f"{environment.processors}{limit}"
 
 
 def _plugin_files(environment: Environment) -> str:

@@ -16,7 +16,7 @@ from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.backend import Ability, Backend, Installed, Surroundings, installed_version
 from vpp_deploy.engines.onnxruntime.needs import providers as onnxruntime_providers
 from vpp_deploy.engines.tensorrt.needs import PluginFile, plugin_files
-from vpp_deploy.machine import Gpu, available_processors, nvidia_gpus
+from vpp_deploy.machine import Gpu, available_processors, nvidia_gpus, processor_quota
 
 _REQUIREMENT: Final = re.compile(
     r"(?P<name>[\w.-]+)(?:\[.*?\])?\s*(?P<bounds>[^;]*?)\s*"
@@ -48,6 +48,7 @@ class Environment:
 
     Attributes:
         processors: those that this process may use.
+        processor_quota: processors' worth of time that its container allows; None without a limit.
         memory_bytes: main memory, or the limit of this container if that is lower; None if unknown.
         providers: execution providers of the installed ONNX Runtime.
         gpus: NVIDIA GPUs with a driver.
@@ -61,6 +62,7 @@ class Environment:
     python: str
     system: str
     processors: int
+    processor_quota: float | None
     memory_bytes: int | None
     packages: tuple[Package, ...]
     providers: tuple[str, ...]
@@ -95,6 +97,7 @@ def examine(installed: Installed | None = None) -> Environment:
         python=f"{platform.python_version()} ({sys.executable})",
         system=platform.platform(),
         processors=available_processors(),
+        processor_quota=processor_quota(),
         memory_bytes=_memory_bytes(),
         packages=packages,
         providers=providers,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,6 +14,9 @@ from vpp_deploy.cli.options import flag
 from vpp_deploy.cli.report import report_file
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.outputs import fitting, real_path
+from vpp_deploy.files.separation import check_outputs
+from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import video_bar
 
@@ -51,7 +57,7 @@ def command(
         typer.Option(metavar="FILE", help="Score a YouTube-VIS submission (JSON or zip) instead.", show_default=False),
     ] = None,
     videos: Annotated[
-        int | None, typer.Option(metavar="N", help="Only the first N videos.", show_default="all", min=1)
+        int | None, typer.Option(metavar="N", help="Only the first N videos.", show_default="all", min=1, max=MOST)
     ] = None,
     mode: Annotated[
         Literal["topk", "threshold"],
@@ -81,17 +87,19 @@ def command(
     from vpp_deploy.tasks.segmentation.evaluation import evaluate, evaluate_predictions, open_dataset
 
     opened = None if bundle is None else Bundle.open(bundle)
+    read = [path for path in (data, annotations, predictions, bundle) if path is not None]
+    check_outputs([path for path in (json, work) if path is not None], inputs=read)
     dataset = open_dataset(data, annotations, videos=videos, keep_going=keep_going)
     with report_file(json) as write:
         if opened:
-            beside = (json or opened.path).resolve()
-            with video_bar() as progress:
+            kept_in = work or _work_beside(real_path(json or opened.path))
+            with _saying_where(kept_in), video_bar() as progress:
                 report = evaluate(
                     opened,
                     dataset,
                     engine or ["onnxruntime"],
                     mode=mode,
-                    work=work or beside.parent / f"{beside.name}.work",
+                    work=kept_in,
                     keep_work=work is not None,
                     progress=progress,
                 )
@@ -103,6 +111,22 @@ def command(
         write(report.to_dict())
     if opened and opened.manifest.provenance.weights.kind == "random":
         console.warn("the bundle's weights are random and untrained: the scores mean nothing")
+
+
+@contextmanager
+def _saying_where(folder: Path | None) -> Iterator[None]:
+    """Add to whatever ends the block where the predictions until then are."""
+    try:
+        yield
+    except BaseException as error:
+        if folder is not None and any(folder.glob("*/*.json")):
+            error.add_note(f"the predictions until then are in {folder}, and the same command goes on from there")
+        raise
+
+
+def _work_beside(path: Path) -> Path | None:
+    """Where predictions are kept if nothing is said; nowhere if that cannot be written to."""
+    return path.with_name(fitting(path.name, ".work")) if os.access(path.parent, os.W_OK) else None
 
 
 def show_report(report: EvaluationReport) -> None:

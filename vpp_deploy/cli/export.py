@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.options import flag, parse_size
+from vpp_deploy.cli.options import MOST_SEED, flag, parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import PRECISIONS, check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families import FAMILIES, Family, family_of
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import make_options
 from vpp_deploy.terminal import console
 
@@ -66,7 +67,8 @@ def make_command() -> Callable[..., None]:
         ] = None,
         random_weights: Annotated[bool, flag("--random-weights", help="Untrained weights, to try things out.")] = False,
         seed: Annotated[
-            int | None, typer.Option(metavar="N", help="Seed of --random-weights.", show_default="0", min=0)
+            int | None,
+            typer.Option(metavar="N", help="Seed of --random-weights.", show_default="0", min=0, max=MOST_SEED),
         ] = None,
         keep: Annotated[
             str | None, typer.Option(metavar="SCHEDULE", help=f"Tokens to keep. {keeps}", show_default=defaults)
@@ -112,6 +114,7 @@ def make_command() -> Callable[..., None]:
             raise UsageError(f"{family.title} models cannot be exported from the command line: {misfits[family.name]}")
         refuse_foreign(given, sources, family.name, model)
         options: Any = make_options(family.options, given, model)
+        check_outputs([out], inputs=[] if checkpoint is None else [checkpoint])
         family.check(request, options)  # what is wrong with names and files fails before PyTorch is loaded
         _export(family, request, options)
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Final
 
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import DependencyError, ExitCode, VppDeployError
 
-INTERRUPTED: Final = 130
-"""Exit status after Ctrl-C: 128 + SIGINT, as shells have it."""
+_SYSTEMS: Final = (
+    errno.EACCES, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ELOOP, errno.EMFILE, errno.ENAMETOOLONG, errno.ENFILE,
+    errno.ENOSPC, errno.EPERM, errno.EROFS,
+)  # fmt: skip
+"""What the system refuses for reasons of its own, wherever it was asked."""
 
 _EXTRAS: Final[dict[str, str | None]] = {
     "torch": "export",
@@ -17,7 +22,7 @@ _EXTRAS: Final[dict[str, str | None]] = {
     "transformers": "export",
     "onnxscript": "export",
     "polygraphy": "export",
-    "pycuda": "tensorrt",
+    "cuda": "tensorrt",
     "av": None,
     "numpy": None,
     "onnx": None,
@@ -42,6 +47,11 @@ def describe(error: Exception) -> tuple[str, str, int]:
     # The parser's own errors. Their base class has another home in every version of typer, so they are told by shape.
     if callable(format_message := getattr(error, "format_message", None)):
         return "error", _usage(error, format_message()), ExitCode.USAGE
+    if isinstance(error, OSError) and error.errno in _SYSTEMS:
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return "error", f"{where}{error.strerror or error}", ExitCode.BAD_INPUT
+    if isinstance(error, FileNotFoundError) and "No usable temporary directory" in str(error):
+        return "error", "there is no usable folder for temporary files: set TMPDIR to one", ExitCode.BAD_INPUT
     reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return "internal error", f"{reason} (run again with --debug for the traceback)", ExitCode.INTERNAL
 

@@ -8,11 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.options import BundleArgument, EngineOption
+from vpp_deploy.cli.options import (
+    BundleArgument,
+    EngineOption,
+    MaxMemoryOption,
+    MaxPixelsOption,
+    StreamOption,
+    bytes_of,
+)
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
-from vpp_deploy.options import make_options
+from vpp_deploy.files.separation import check_outputs
+from vpp_deploy.options import MOST, make_options
 from vpp_deploy.tasks import TASKS
 
 EXAMPLES = (
@@ -34,7 +42,7 @@ def make_command() -> Callable[..., None]:
     def command(
         bundle: BundleArgument,
         source: Annotated[
-            Path, typer.Argument(metavar="INPUT", help="Video file, image, or folder of images.", show_default=False)
+            str, typer.Argument(metavar="INPUT", help="Video file, image, or folder of images.", show_default=False)
         ],
         out: Annotated[
             Path | None,
@@ -57,9 +65,13 @@ def make_command() -> Callable[..., None]:
             ),
         ] = None,
         engine: EngineOption = "onnxruntime",
+        max_memory: MaxMemoryOption = None,
         max_frames: Annotated[
-            int | None, typer.Option(metavar="N", help="Stop after N frames or images.", show_default="all", min=1)
+            int | None,
+            typer.Option(metavar="N", help="Stop after N frames or images.", show_default="all", min=1, max=MOST),
         ] = None,
+        stream: StreamOption = None,
+        max_pixels: MaxPixelsOption = None,
         *,
         given: Mapping[str, Any],
     ) -> None:
@@ -71,15 +83,22 @@ def make_command() -> Callable[..., None]:
                 raise UsageError(f"{declared.flag} is for {meant_for}, not for {engine}; leave it out")
         from vpp_deploy.bundle import Bundle
         from vpp_deploy.engines import load_engine
+        from vpp_deploy.media.input_file import InputFile
         from vpp_deploy.tasks.task import RunRequest
+        from vpp_deploy.terminal import console
 
-        opened = Bundle.open(bundle)
+        read = InputFile(source, stream=stream, max_pixels=max_pixels)
+        opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         task, model = TASKS[opened.manifest.task], opened.manifest.model.name
         run_options = {name: value for name, value in given.items() if name in running}
+        outputs = [out, json, *run_options.values()]
+        check_outputs([path for path in outputs if isinstance(path, Path)], inputs=[source, bundle])
         refuse_foreign(run_options, tasks, task.name, model)
         options: Any = make_options(task.run_options, run_options, model)
         loaded = load_engine(opened, engine, **load_options)
-        task.run(loaded, RunRequest(source, out, json, max_frames), options)
+        task.run(loaded, RunRequest(read, out, json, max_frames), options)
+        for note in read.notes:
+            console.warn(note)
 
     command.__doc__ = (
         "Run a bundle's engine over a video or images; without an output, just report how it went and what was found."

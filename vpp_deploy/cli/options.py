@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.limits import MOST_MEMORY
+from vpp_deploy.options import MOST
+
+MOST_SEED: Final = 2**32 - 1
+
+
+def bytes_of(gigabytes: float | None) -> int:
+    """What `--max-memory` allows."""
+    return MOST_MEMORY if gigabytes is None else int(gigabytes * 1e9)
 
 
 def flag(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - typer's own name
@@ -38,4 +47,28 @@ BundleArgument = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="Folder that `vpp-deploy export` wrote.", show_default=False)
 ]
 EngineOption = Annotated[str, typer.Option("--engine", metavar="NAME", help=f"Backend: {', '.join(BACKENDS)}.")]
+StreamOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Of a video file: the index of the video stream, as ffprobe shows it.",
+        show_default="the film",
+        min=0,
+        max=MOST,
+    ),
+]
+MaxPixelsOption = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Refuse pictures of more pixels.", show_default="178956970", min=1, max=MOST),
+]
+MaxMemoryOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GB",
+        help="Refuse a bundle whose tensors take more memory at once.",
+        show_default=f"{MOST_MEMORY / 1e9:g}",
+        min=0.001,
+        max=1e6,
+    ),
+]
 JsonFlag = Annotated[bool, flag("--json", help="Print JSON, and nothing else, on standard output.")]

@@ -132,6 +132,7 @@ def _annotation(option: Option, panel: str) -> Any:
         help=option.help,
         show_default=shown or False,
         min=option.minimum,
+        max=option.maximum if option.type is int else None,
         rich_help_panel=panel,
     )
     return Annotated[kind | None, settings]

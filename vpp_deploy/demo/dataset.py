@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,12 @@ import numpy.typing as npt
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.demo.scenes import SceneClip, render_clip
 from vpp_deploy.demo.textures import SHAPES
 from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.files.atomic import new_folder
+from vpp_deploy.files.outputs import real_path
+from vpp_deploy.files.reading import read_json
 from vpp_deploy.frames import Size
 from vpp_deploy.tasks.segmentation.evaluation.dataset import IMAGES
 from vpp_deploy.tasks.segmentation.writers import encode_mask
@@ -29,6 +30,10 @@ MIN_PIXELS: Final = 64
 """An object of which less than this many pixels are visible in every frame is not annotated."""
 
 _JPEG_QUALITY: Final = 92
+_DESCRIPTION: Final = "Synthetic shapes for video instance segmentation"
+_MOST_PIXELS: Final = 500_000_000
+"""Of a clip, which is made in memory: 2 GB."""
+_MOST_BYTES: Final = 2_000_000_000
 
 Entry = dict[str, Any]
 Progress = Callable[[int, int | None], None]
@@ -73,7 +78,7 @@ def write_dataset(
         clips: number of videos, at least 1.
         seed: of the clips, at least 0.
         split: one of `vpp_deploy.demo.scenes.SPLITS`.
-        frames: per clip, at least 1.
+        frames: per clip, at least 1. A clip is made in memory, 4 bytes a pixel, at most 2 GB.
         size: height and width in pixels, each from 64 to 4096.
         overwrite: replace `folder` if it holds such a data set and nothing else.
         progress: see `Progress`.
@@ -84,6 +89,10 @@ def write_dataset(
     """
     if clips < 1:
         raise UsageError(f"synthetic data set: clips={clips}; give at least 1")
+    if frames * size[0] * size[1] > _MOST_PIXELS:
+        raise UsageError(
+            f"synthetic data set: {frames} frames of {size[0]}x{size[1]} are too much for memory; give fewer or smaller"
+        )
     target = Path(folder)
     videos: list[Entry] = []
     annotations: list[Entry] = []
@@ -98,7 +107,7 @@ def write_dataset(
                 annotations.append({"id": len(annotations) + 1, "video_id": video_id, **track})
             progress(video_id * frames, clips * frames)
         content = {
-            "info": {"description": "Synthetic shapes for video instance segmentation", "split": split, "seed": seed},
+            "info": {"description": _DESCRIPTION, "split": split, "seed": seed},
             "licenses": [],
             "videos": videos,
             "categories": [{"id": label + 1, "name": name} for label, name in enumerate(SHAPES)],
@@ -141,29 +150,48 @@ def _write_frames(frames: npt.NDArray[np.uint8], paths: Sequence[Path]) -> None:
 @contextmanager
 def _staging(target: Path, *, overwrite: bool) -> Iterator[Path]:
     """A new folder to write into, which takes the target's name when the block ends well."""
-    destination = Path(os.path.realpath(target))  # overwriting replaces what a link leads to, not the link
-    staging = temporary_sibling(destination)
     try:
+        destination = real_path(target)  # overwriting replaces what a link leads to, not the link
         _check_target(target, destination, overwrite)
-        staging.mkdir()
-        yield staging
-        _check_target(target, destination, overwrite)
-        replace_folder(staging, destination)
+        with new_folder(destination) as (staging, commit):
+            yield staging
+            _check_target(target, destination, overwrite)
+            commit()
     except OSError as error:
         raise OutputError(f"cannot write the data set {target}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _check_target(target: Path, destination: Path, overwrite: bool) -> None:
-    if not destination.exists():
+    if not os.path.lexists(destination):
         return
     if not destination.is_dir():
         raise OutputError(f"{target} exists and is not a folder: choose another name")
-    names = {path.name for path in destination.iterdir()}
-    if names and not overwrite:
+    if not any(destination.iterdir()):
+        return
+    if not overwrite:
         raise OutputError(f"{target} exists already and is not empty: choose another name or allow overwriting")
-    if others := sorted(names - {IMAGES, ANNOTATIONS}):
+    if other := next(_others_in(destination), None):
         raise OutputError(
-            f"{target} holds more than a data set ({others[0]}), so it is not overwritten: choose another name"
+            f"{target} holds more than a data set ({other}), so it is not overwritten: choose another name"
         )
+
+
+def _others_in(folder: Path) -> Iterator[str]:
+    """Names, relative to a data set's folder, of what is not the annotation file or a frame that it lists."""
+    listed = {ANNOTATIONS, *(f"{IMAGES}/{name}" for name in _listed_frames(folder / ANNOTATIONS))}
+    folders = {str(parent) for name in listed for parent in Path(name).parents}
+    for place, inner, names in os.walk(folder):
+        at = Path(place).relative_to(folder)
+        yield from (own for name in inner if (own := str(at / name)) not in folders or (folder / own).is_symlink())
+        yield from (own for name in names if (own := str(at / name)) not in listed)
+
+
+def _listed_frames(annotations: Path) -> set[str]:
+    """The frames that an annotation file of ours lists; none if it is not one."""
+    try:
+        content = read_json(annotations, OutputError, what="annotation file", limit=_MOST_BYTES)
+        if content["info"]["description"] != _DESCRIPTION:
+            return set()
+        return {str(name) for video in content["videos"] for name in video["file_names"]}
+    except (OutputError, KeyError, TypeError):
+        return set()

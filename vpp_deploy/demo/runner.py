@@ -11,12 +11,12 @@ from time import perf_counter
 from typing import Final
 
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines import BACKENDS, TensorRtBuildOptions, build_engine
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import OutputError
 from vpp_deploy.families import export
+from vpp_deploy.files.outputs import OutputFile
 from vpp_deploy.frames import Size
 from vpp_deploy.media.writer import VideoWriter
 from vpp_deploy.parity.report_common import store
@@ -33,6 +33,9 @@ CLIP_FRAMES: Final = 48
 CLIP_RATE: Final = 12
 PARITY_FRAMES: Final = 8
 COMPUTE_CAPABILITY: Final = "8.9"
+
+_BUNDLE: Final = "demo.bundle"
+_RESULTS: Final = {_BUNDLE, "clip.mp4", "parity.json", "tracked.jsonl", "tracked.mp4"}
 
 Report = Callable[[str], None]
 """Called with a line when a step begins or has something to say."""
@@ -71,7 +74,7 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
         report: see `Report`.
 
     Raises:
-        OutputError: the folder cannot be written to.
+        OutputError: the folder cannot be written to, or holds files of others under the results' names.
         ParityError: the engine does not compute what PyTorch computes; the report is written nevertheless.
         VppDeployError: whatever else a step raises.
     """
@@ -82,7 +85,7 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
     report(f"making a clip of {CLIP_FRAMES} frames")
     _write_clip(clip)
     report(f"exporting {MODEL}, keep schedule {KEEP}")
-    bundle = export(MODEL, keep=KEEP, out=folder / "demo.bundle", overwrite=True)
+    bundle = export(MODEL, keep=KEEP, out=folder / _BUNDLE, overwrite=True)
     engine, engines = _build(bundle, report)
     report(f"running {CLIP_FRAMES} frames on ONNX Runtime")
     summary = run_video(VideoSession(engine), clip, Outputs(video=tracked, json_lines=json_lines))
@@ -103,11 +106,9 @@ def _write_clip(path: Path) -> None:
 def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> Path:
     parity = check_parity(bundle, engine, clip, frames=PARITY_FRAMES)
     store(bundle, parity)
-    try:
-        with atomic_file(target) as file:
-            file.write((json.dumps(parity.to_dict(), indent=2, allow_nan=False) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"cannot write the parity report {target}: {error.strerror}") from error
+    output = OutputFile(target)
+    output.write((json.dumps(parity.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+    output.commit()
     parity.raise_for_failure()
     return target
 
@@ -115,8 +116,12 @@ def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> P
 def _make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in folder.iterdir()}
     except OSError as error:
         raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from error
+    if there & _RESULTS and there - _RESULTS and _BUNDLE not in there:
+        taken = min(there & _RESULTS)
+        raise OutputError(f"{folder / taken} is not of a demo, and would be replaced: choose another folder")
     return folder
 
 

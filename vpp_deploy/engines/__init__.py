@@ -68,6 +68,7 @@ def build_engine(
 
     record = BACKENDS.find(backend, "engine")
     chosen = _build_options(record, options, named_options)
+    record.required_version()
     build = record.prepare(bundle, chosen)
     parts = look_up(bundle, build.wanted)
     looked_up(parts)
@@ -98,7 +99,9 @@ def load_engine(bundle: Bundle, backend: str = "onnxruntime", **named_options: A
     record = BACKENDS.find(backend, "engine")
     others = set().union(*(_names(other.load_options) for other in BACKENDS.values())) - _names(record.load_options)
     given = {name: value for name, value in named_options.items() if value is not None and name not in others}
-    return record.load(bundle, make_options(record.load_options, given, record.name))
+    chosen: Any = make_options(record.load_options, given, record.name)
+    record.required_version()
+    return record.load(bundle, chosen)
 
 
 def _build_options(record: Backend, options: Any, named: dict[str, Any]) -> Any:

@@ -1,69 +1,75 @@
-"""CUDA memory, streams and graphs through pycuda and the driver. Not yet run on a GPU.
-
-pycuda has memory, pinned host memory, streams and events, but no graphs: those are four functions of the driver's own
-library.
-"""
+"""CUDA memory, streams and graphs of one GPU, given back by whichever thread lets go of them. Not yet run on a GPU."""
 
 from __future__ import annotations
 
 import ctypes
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from math import prod
 
 import numpy as np
 
 from vpp_deploy.bundle.manifest import DType
+from vpp_deploy.engines.cuda_context import CudaContext, capturing
+from vpp_deploy.engines.cuda_library import CudaError, CudaLibrary, Resource, open_library
 from vpp_deploy.engines.device import Buffer, Graph, Queue
 from vpp_deploy.engines.protocols import Array
-from vpp_deploy.errors import DependencyError, DeviceError
 
-_THREAD_LOCAL: Final = 1
-"""CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads' calls do not disturb a capture."""
+_log = logging.getLogger(__name__)
 
 
-_NON_BLOCKING: Final = 1
-"""CU_STREAM_NON_BLOCKING: the default stream is not waited for."""
-
-
-@dataclass(frozen=True)
 class CudaMemory:
-    """pycuda's allocation, which frees itself, and its size in bytes."""
+    """Device memory, freed when nothing refers to it any more.
 
-    allocation: Any
-    nbytes: int
+    Attributes:
+        address: where it is on the device.
+        nbytes: its size in bytes.
+    """
 
-    @property
-    def address(self) -> int:
-        """Where it is on the device."""
-        return int(self.allocation)
+    def __init__(self, resource: Resource, nbytes: int) -> None:
+        self.address, self.nbytes = resource.value, nbytes
+
+
+class CudaStream:
+    """A CUDA stream, destroyed when nothing refers to it any more.
+
+    Attributes:
+        handle: its `CUstream`, as an integer.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        self.handle, self.resource = resource.value, resource
+
+
+class CudaGraph:
+    """An executable CUDA graph (`CUgraphExec`), destroyed when nothing refers to it any more."""
+
+    def __init__(self, resource: Resource) -> None:
+        self.resource = resource
 
 
 class CudaDevice:
-    """An NVIDIA GPU. Its buffers are pycuda's allocations, its queues are CUDA streams, on the primary context.
+    """An NVIDIA GPU, on its primary context. Thread-safe.
 
     Args:
-        index: which GPU.
+        index: which GPU, as CUDA counts those that it may see.
 
     Raises:
-        DependencyError: pycuda is not installed or does not load.
-        DeviceError: there is no GPU or no driver.
+        DependencyError: no library for CUDA is installed.
+        DeviceError: there is no such GPU or no driver.
     """
 
-    captures = True
+    asynchronous = True
 
     def __init__(self, index: int = 0) -> None:
-        self._cuda = _pycuda()
-        try:
-            self._cuda.init()
-            device = self._cuda.Device(index)
-            self._context = device.retain_primary_context()
-            self.name: str = device.name()
-        except self._cuda.Error as error:
-            raise DeviceError(f"GPU {index} cannot be used ({error}); see `vpp-deploy doctor`") from error
-        self._driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+        library = open_library(index)
+        self.name, self.captures = library.name, library.captures
+        self._context = CudaContext(library)
+
+    def current(self) -> AbstractContextManager[object]:
+        """While it lasts, this GPU's primary context is the thread's own, whatever else the thread has chosen."""
+        return self._context.current()
 
     def allocate(self, shape: tuple[int, ...], dtype: DType) -> Buffer:
         """Device memory.
@@ -71,106 +77,95 @@ class CudaDevice:
         Raises:
             DeviceError: there is not enough of it.
         """
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-        with self._current():
-            try:
-                return CudaMemory(self._cuda.mem_alloc(size), size)
-            except self._cuda.MemoryError as error:
-                raise DeviceError(
-                    f"{self.name} has no {size} bytes of memory left ({error}); close other programs or streams"
-                ) from error
+        nbytes = _size(shape, dtype)
+        with self._context.current() as library:
+            resource = _allocated(library.memory, nbytes)
+            return self._context.keep(CudaMemory(resource, nbytes), resource)
 
     def pinned(self, shape: tuple[int, ...], dtype: DType) -> Array:
-        """Page-locked host memory."""
-        with self._current():
-            memory: Array = self._cuda.pagelocked_empty(shape, np.dtype(dtype))
-            return memory
+        """Page-locked host memory. The array and all of its views hold it."""
+        nbytes = _size(shape, dtype)
+        with self._context.current() as library:
+            resource = _allocated(library.pinned, nbytes)
+            block = self._context.keep((ctypes.c_ubyte * nbytes).from_address(resource.value), resource)
+        return np.ndarray(shape, np.dtype(dtype), buffer=memoryview(block))
 
     def queue(self) -> Queue:
         """A CUDA stream."""
-        with self._current():
-            return self._cuda.Stream(_NON_BLOCKING)
+        with self._context.current() as library:
+            resource = library.stream()
+            return self._context.keep(CudaStream(resource), resource)
 
     def upload(self, target: Buffer, source: Array, queue: Queue) -> None:
         """Queue a copy from pinned host memory."""
-        with self._current():
-            self._cuda.memcpy_htod_async(target.allocation, source, queue)
+        with self._context.current() as library:
+            library.upload(target.address, source, queue.resource)
 
     def download(self, target: Array, source: Buffer, queue: Queue) -> None:
         """Queue a copy into pinned host memory."""
-        with self._current():
-            self._cuda.memcpy_dtoh_async(target, source.allocation, queue)
+        with self._context.current() as library:
+            library.download(target, source.address, queue.resource)
 
     def copy(self, target: Buffer, source: Buffer, queue: Queue) -> None:
         """Queue a copy on the device."""
-        with self._current():
-            self._cuda.memcpy_dtod_async(target.allocation, source.allocation, target.nbytes, queue)
+        with self._context.current() as library:
+            library.copy(target.address, source.address, target.nbytes, queue.resource)
 
     def follow(self, queue: Queue, other: Queue) -> None:
         """Let the queue wait for an event that is recorded in the other one now."""
-        with self._current():
-            event = self._cuda.Event(self._cuda.event_flags.DISABLE_TIMING)
-            event.record(other)
-            queue.wait_for_event(event)
+        with self._context.current() as library:
+            event = library.event()
+            try:
+                library.record(event, other.resource)
+                library.wait(queue.resource, event)
+            finally:
+                event.close()  # what still waits for it is not disturbed
 
     def synchronize(self, queue: Queue) -> None:
         """Wait until everything in the queue is done."""
-        with self._current():
-            queue.synchronize()
+        with self._context.current() as library:
+            library.synchronize(queue.resource)
 
     def capture(self, queue: Queue, work: Callable[[], None]) -> Graph:
-        """An executable CUDA graph (`CUgraphExec`) of what `work` puts into the stream.
+        """An executable CUDA graph of what `work` puts into the stream.
 
         Raises:
             DeviceError: the driver does not capture it.
         """
-        stream, graph, executable = ctypes.c_void_p(queue.handle), ctypes.c_void_p(), ctypes.c_void_p()
-        with self._current():
-            self._call("cuStreamBeginCapture_v2", stream, ctypes.c_int(_THREAD_LOCAL))
+        with self._context.current() as library, capturing():
+            library.begin_capture(queue.resource)
             try:
-                try:
-                    work()
-                finally:
-                    self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
-                self._call("cuGraphInstantiateWithFlags", ctypes.byref(executable), graph, ctypes.c_ulonglong(0))
+                work()
+            except BaseException:
+                _abandon_capture(library, queue.resource)
+                raise
+            graph = library.end_capture(queue.resource)
+            try:
+                resource = library.instantiate(graph)
             finally:
-                if graph:
-                    self._driver.cuGraphDestroy(graph)
-        return executable
+                graph.close()
+            return self._context.keep(CudaGraph(resource), resource)
 
     def launch(self, graph: Graph, queue: Queue) -> None:
         """Queue a graph."""
-        with self._current():
-            self._call("cuGraphLaunch", graph, ctypes.c_void_p(queue.handle))
-
-    def _call(self, function: str, *arguments: Any) -> None:
-        if status := getattr(self._driver, function)(*arguments):
-            text = ctypes.c_char_p()
-            self._driver.cuGetErrorString(status, ctypes.byref(text))
-            reason = text.value.decode() if text.value else f"error {status}"
-            raise DeviceError(f"{function} failed on {self.name} ({reason}); start again, and see: nvidia-smi")
-
-    @contextmanager
-    def _current(self) -> Iterator[None]:
-        """Any thread may call: the GPU's context is made the thread's own for as long as it takes."""
-        self._context.push()
-        try:
-            yield
-        except self._cuda.Error as error:
-            raise DeviceError(f"{self.name}: {error}; start again, and see: nvidia-smi") from error
-        finally:
-            self._cuda.Context.pop()
+        with self._context.current() as library:
+            library.launch(graph.resource, queue.resource)
 
 
-def _pycuda() -> Any:
-    install = "pip install vpp-deploy[tensorrt]"
+def _abandon_capture(library: CudaLibrary, stream: Resource) -> None:
     try:
-        import pycuda.driver
-    except ModuleNotFoundError as error:
-        package = (error.name or "pycuda").partition(".")[0]
-        raise DependencyError(f"{package} is not installed, and engines on a GPU need it: {install}") from error
-    except ImportError as error:  # without a driver there is no libcuda
-        raise DeviceError(
-            f"pycuda does not load ({error}); is there an NVIDIA driver? See `vpp-deploy doctor`"
-        ) from error
-    return pycuda.driver
+        library.end_capture(stream).close()
+    except CudaError as error:  # what is raised already has broken the capture, and says more
+        _log.debug("%s: %s", library.name, error)
+
+
+def _allocated(allocate: Callable[[int], Resource], nbytes: int) -> Resource:
+    try:
+        return allocate(nbytes)
+    except CudaError as error:
+        raise CudaError(f"{error}, of {nbytes} bytes", out_of_memory=error.out_of_memory) from error
+
+
+def _size(shape: tuple[int, ...], dtype: DType) -> int:
+    """In bytes; the driver has no memory of size 0."""
+    return max(1, prod(shape)) * np.dtype(dtype).itemsize

@@ -6,6 +6,7 @@ The logic above it (`device_stream`) is the same for every device; what is below
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from vpp_deploy.bundle.manifest import DType, GraphRole
@@ -25,6 +26,12 @@ class Device(Protocol):
     name: str
     captures: bool
     """Whether work can be captured in graphs at all."""
+    asynchronous: bool
+    """Whether the host goes on while queues work; otherwise what a queue is given is done at once."""
+
+    def current(self) -> AbstractContextManager[object]:
+        """While it lasts, what this thread asks of the vendor's libraries is about this device, and not another one."""
+        ...
 
     def allocate(self, shape: tuple[int, ...], dtype: DType) -> Buffer:
         """Device memory for a tensor. Its content is undefined."""
@@ -72,7 +79,7 @@ class Device(Protocol):
 
 
 class Context(Protocol):
-    """One stream's use of one graph of an engine: its bindings and its scratch memory."""
+    """One stream's use of one graph of an engine: its bindings and its scratch memory. The device must be current."""
 
     def bind(self, name: str, buffer: Buffer) -> None:
         """Have an input or output live in this memory from now on."""
@@ -84,4 +91,4 @@ class Context(Protocol):
 
 
 CreateContext = Callable[[GraphRole], Context]
-"""Makes a context for the graph of a role; weights are shared between contexts."""
+"""Makes a context for the graph of a role, while the device is current; weights are shared between contexts."""

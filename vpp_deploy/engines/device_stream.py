@@ -9,7 +9,7 @@ import numpy as np
 
 from vpp_deploy.bundle.manifest import DType, GraphRole, Manifest
 from vpp_deploy.engines.device import Buffer, Context, CreateContext, Device, Graph, Queue
-from vpp_deploy.engines.protocols import Array, StreamState
+from vpp_deploy.engines.stream_state import Array, StreamState, check_state
 from vpp_deploy.errors import DeviceError
 
 _log = logging.getLogger(__name__)
@@ -35,15 +35,17 @@ class DeviceStream:
     def __init__(self, manifest: Manifest, device: Device, create_context: CreateContext) -> None:
         self._manifest, self._device = manifest, device
         self._queue, self._upload_queue = device.queue(), device.queue()
-        self._contexts = {role: create_context(role) for role in manifest.roles}
+        with device.current():
+            self._contexts = {role: create_context(role) for role in manifest.roles}
         self._inputs: dict[str, _Input] = {}
         self._outputs: dict[GraphRole, dict[str, _Output]] = {}
         self._state: dict[str, tuple[Buffer, Buffer]] = {
             state.name: (device.allocate(state.shape, state.dtype), device.allocate(state.shape, state.dtype))
             for state in manifest.state
         }
-        for role, context in self._contexts.items():
-            self._bind_fixed(role, context)
+        with device.current():
+            for role, context in self._contexts.items():
+                self._bind_fixed(role, context)
         self._role: GraphRole = manifest.roles[0]
         self._direction: Direction = 0
         self._capturing = device.captures
@@ -55,7 +57,8 @@ class DeviceStream:
         role, device = self._role, self._device
         for tensor in self._manifest.graphs[role].inputs:
             self._inputs[tensor.name].take(device, inputs[tensor.name], self._queue, self._upload_queue)
-        self._execute(role)
+        with device.current():
+            self._execute(role)
         outputs = self._outputs[role]
         for output in outputs.values():
             device.download(output.host, output.buffer, self._queue)
@@ -69,6 +72,8 @@ class DeviceStream:
         Args:
             inputs: any of the next frame's inputs. `run` must get the very same arrays, unchanged, to make use of it.
         """
+        if not self._device.asynchronous:  # it would only be one copy more
+            return
         for name, array in inputs.items():
             self._inputs[name].prefetch(self._device, array, self._upload_queue)
 
@@ -79,17 +84,19 @@ class DeviceStream:
     def snapshot(self) -> StreamState:
         """A host copy of the state."""
         if self._role != self._manifest.roles[-1]:
-            return StreamState(self._role)
+            return StreamState(self._role, bundle=self._manifest.fingerprint)
         tensors = {}
         for state in self._manifest.state:
             host = self._device.pinned(state.shape, state.dtype)
             self._device.download(host, self._state[state.name][self._direction], self._queue)
             tensors[state.name] = host
         self._device.synchronize(self._queue)
-        return StreamState(self._role, {name: np.array(host) for name, host in tensors.items()})
+        copies = {name: np.array(host) for name, host in tensors.items()}
+        return StreamState(self._role, copies, self._manifest.fingerprint)
 
     def restore(self, state: StreamState) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; see `EngineStream.restore`."""
+        check_state(self._manifest, state)
         self._role, self._direction = state.phase, 0
         for spec in self._manifest.state:
             if spec.name in state.tensors:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vpp_deploy._version import __version__
-from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
+from vpp_deploy.bundle.files import is_unlinked
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.errors import IncompatibleEngineError, OutputError
+from vpp_deploy.engines.engine_files import file_problems
+from vpp_deploy.errors import BundleError, IncompatibleEngineError, OutputError
+from vpp_deploy.files.atomic import new_folder
+from vpp_deploy.files.limits import MOST_BYTES_OF_JSON
+from vpp_deploy.files.reading import read_json
 from vpp_deploy.machine import Gpu
 
 RECORD_FILE = "engine.json"
@@ -40,7 +45,7 @@ class EngineRecord(BaseModel):
         details: whatever else the backend has to say (seconds, layers).
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     backend: str
     backend_version: str
@@ -57,10 +62,26 @@ class EngineRecord(BaseModel):
     def read(cls, folder: Path) -> EngineRecord:
         """The record in an engine's folder, unchecked.
 
+        Args:
+            folder: `engines/<backend>` of a bundle.
+
         Raises:
-            OSError, ValidationError: there is none, or it is damaged.
+            FileNotFoundError: there is none.
+            OSError, ValidationError: it is damaged, or what is there is a link to something else.
         """
-        return cls.model_validate_json((folder / RECORD_FILE).read_bytes())
+        path = folder / RECORD_FILE
+        if not os.path.lexists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        if not is_unlinked(folder.parents[1], path):
+            raise OSError(errno.ELOOP, "it is a link, or reached through one")
+        return cls.model_validate(_content(path))
+
+
+def _content(path: Path) -> Any:
+    try:
+        return read_json(path, BundleError, what="engine record", limit=MOST_BYTES_OF_JSON)
+    except BundleError as error:
+        raise OSError(errno.EINVAL, str(error)) from error
 
 
 def source_hashes(bundle: Bundle) -> dict[str, str]:
@@ -82,27 +103,24 @@ def engine_writer(bundle: Bundle, backend: str) -> Iterator[tuple[Path, Callable
         The folder, and a function to call last, with the record (its `files` are filled in here).
 
     Raises:
-        OutputError: the bundle's folder cannot be written to.
+        OutputError: the bundle's folder cannot be written to, or a link there leads out of it. Raised before the block.
     """
-    target = bundle.engine_folder(backend)
-    folder = temporary_sibling(target)
-
-    def finish(record: EngineRecord) -> None:
-        files = {
-            path.name: FileRecord(bytes=path.stat().st_size, sha256=sha256_of_file(path))
-            for path in sorted(folder.iterdir())
-        }
-        complete = record.model_copy(update={"files": files})
-        (folder / RECORD_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        replace_folder(folder, target)
-
+    target = bundle.engine_folder_to_write(backend)
     try:
-        folder.mkdir(parents=True)
-        yield folder, finish
+        with new_folder(target, make_parent=True) as (folder, commit):
+
+            def finish(record: EngineRecord) -> None:
+                files = {
+                    path.name: FileRecord(bytes=path.stat().st_size, sha256=sha256_of_file(path))
+                    for path in sorted(folder.iterdir())
+                }
+                complete = record.model_copy(update={"files": files})
+                (folder / RECORD_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                commit()
+
+            yield folder, finish
     except OSError as error:
         raise OutputError(f"cannot write the engine {target}: {error.strerror or error}") from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRecord:
@@ -114,16 +132,23 @@ def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRec
     """
     folder = bundle.engine_folder(backend)
     advice = f"build it with: {rebuild_command(bundle, backend)}"
-    if not (folder / RECORD_FILE).is_file():
-        raise IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}")
     try:
         record = EngineRecord.read(folder)
+    except FileNotFoundError as error:
+        raise IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}") from error
     except (ValidationError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise IncompatibleEngineError(f"{folder / RECORD_FILE} cannot be read ({reason}); {advice}") from error
-    for problem in _problems(bundle, folder, record, backend_version):
+        raise IncompatibleEngineError(f"{folder / RECORD_FILE} cannot be read ({why(error)}); {advice}") from error
+    for problem in _problems(bundle, backend, record, backend_version):
         raise IncompatibleEngineError(f"{backend} engine in {bundle.path}: {problem}; {advice}")
     return record
+
+
+def why(error: ValidationError | OSError) -> str:
+    """Why a record cannot be read, as a clause."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return " ".join(f"{'.'.join(map(str, first['loc']))}: {first['msg']}".split())[:200]
 
 
 def check_gpu(record: EngineRecord, gpus: Sequence[Gpu], build_command: str) -> None:
@@ -147,7 +172,12 @@ def check_gpu(record: EngineRecord, gpus: Sequence[Gpu], build_command: str) -> 
         )
 
 
-def _problems(bundle: Bundle, folder: Path, record: EngineRecord, backend_version: str) -> Iterator[str]:
+def _problems(bundle: Bundle, backend: str, record: EngineRecord, backend_version: str) -> Iterator[str]:
+    folder = bundle.engine_folder(backend)
+    if record.backend != backend:
+        yield f"its record is of {record.backend!r:.40}"
+    if record.precision != bundle.manifest.precision:
+        yield f"its precision is {record.precision!r:.40}, the bundle's is {bundle.manifest.precision}"
     source = source_hashes(bundle)
     for name, digest in source.items():
         if record.source.get(name) != digest:
@@ -156,8 +186,10 @@ def _problems(bundle: Bundle, folder: Path, record: EngineRecord, backend_versio
         yield f"it was built by version {record.backend_version}, this machine has {backend_version}"
     if record.machine not in ("any", platform.machine()):
         yield f"it was built for {record.machine}, this machine is {platform.machine()}"
-    for name in damaged_files(folder, record):
-        yield f"its file {name} is missing or was altered"
+    if not record.files:
+        yield "its record lists no files"
+    for name, problem in file_problems(folder, record.files):
+        yield f"its file {name!r:.80} {problem}"
 
 
 def _runs_on(record: EngineRecord, version: str) -> bool:
@@ -171,11 +203,3 @@ def _runs_on(record: EngineRecord, version: str) -> bool:
 def version_numbers(text: str) -> tuple[int, ...]:
     """The numbers of a version such as `11.4.0.106`, to compare."""
     return tuple(int(part) for part in text.split(".") if part.isdecimal())
-
-
-def damaged_files(folder: Path, record: EngineRecord) -> Iterator[str]:
-    """Names of an engine's files that are not what its record says."""
-    for name, expected in record.files.items():
-        path = folder / name
-        if not path.is_file() or path.stat().st_size != expected.bytes or sha256_of_file(path) != expected.sha256:
-            yield name

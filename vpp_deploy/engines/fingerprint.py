@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engines.engine_record import EngineRecord, damaged_files
+from vpp_deploy.engines.engine_files import file_problems
+from vpp_deploy.engines.engine_record import EngineRecord, why
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ def look_up(bundle: Bundle, wanted: EngineRecord) -> tuple[Part, ...]:
     except FileNotFoundError:
         return (Part("engine", "there is none yet"),)
     except (OSError, ValidationError) as error:
-        reason = str(error).partition("\n")[0]
-        return (Part("engine", f"its record cannot be read ({reason})"),)
-    damaged = list(damaged_files(folder, stored))
-    files = Part("engine files", f"missing or altered: {', '.join(damaged)}" if damaged else None)
+        return (Part("engine", f"its record cannot be read ({why(error)})"),)
+    damaged = [name for name, _ in file_problems(folder, stored.files)]
+    none = "its record lists none" if not stored.files else None
+    files = Part("engine files", f"missing or altered: {', '.join(damaged)}" if damaged else none)
     return (*_parts(stored, wanted), files)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from vpp_deploy.bundle.manifest import FrameManifest, Manifest
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import Backend
-from vpp_deploy.engines.engine_record import EngineRecord, read_record
+from vpp_deploy.engines.engine_files import EngineFiles
+from vpp_deploy.engines.engine_record import EngineRecord, read_record, rebuild_command
+from vpp_deploy.engines.lowered import check_memory
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Size
 
@@ -46,14 +48,18 @@ class BuiltEngine(LoadedEngine):
 
     Raises:
         DependencyError: the backend is not installed.
+        BundleError: the bundle needs more memory than is allowed.
         IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle, this version or this machine.
     """
 
     def __init__(self, bundle: Bundle, backend: Backend) -> None:
         super().__init__(bundle.manifest)
+        check_memory(bundle)
         self.record: EngineRecord = read_record(bundle, backend.name, backend.required_version())
         """The fingerprint of the engine's files."""
-        self._folder = bundle.engine_folder(backend.name)
+        advice = f"; build it with: {rebuild_command(bundle, backend.name)}"
+        self.files = EngineFiles(bundle.engine_folder(backend.name), self.record.files, advice)
+        """What it may load."""
 
     @property
     def backend(self) -> str:

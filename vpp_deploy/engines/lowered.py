@@ -1,4 +1,4 @@
-"""A bundle's graphs in standard ONNX, as a builder reads them: from files, next to their weights."""
+"""A bundle's graphs in standard ONNX, as a builder reads them: checked, and from files, next to their weights."""
 
 from __future__ import annotations
 
@@ -6,14 +6,47 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from math import prod
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import BinaryIO, Final
 
 import onnx
 
 from vpp_deploy import ops
+from vpp_deploy.bundle.external_data import item_bytes
+from vpp_deploy.bundle.hashing import sha256_of_open_file
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engines.graph_check import bundle_graph_problems, peak_bytes
+from vpp_deploy.errors import BuildError, BundleError, ExportError, VppDeployError
+from vpp_deploy.files.atomic import check_room
+from vpp_deploy.files.reading import open_regular
+
+_WEIGHTS: Final = "weights.safetensors"
+"""Next to a lowered graph, whatever the bundle calls it."""
+
+
+_AGAIN: Final = ": export the bundle again"
+
+
+def check_memory(bundle: Bundle) -> None:
+    """See that running a bundle allocates no more than whoever opened it allows, as far as its manifest tells.
+
+    Raises:
+        BundleError: it would.
+    """
+    for claim in bundle.manifest.memory_claims():
+        _allow(bundle, claim.what, claim.nbytes)
+
+
+def _allow(bundle: Bundle, what: str, nbytes: int) -> None:
+    if nbytes > bundle.max_memory:
+        needed = f"{nbytes / 1e9:.1f} GB" if nbytes < 10**15 else "petabytes"
+        raise BundleError(
+            f"bundle {bundle.path}: {what} would take {needed} of memory, more than the {bundle.max_memory / 1e9:g} GB "
+            "that are allowed: if you trust it, allow more (--max-memory, or Bundle.open(..., max_memory=...))"
+        )
 
 
 @contextmanager
@@ -30,18 +63,101 @@ def lowered_graph(
         folder: where to write; after the block it is as it was, but for what the caller wrote.
         lowering: a backend's name, see `vpp_deploy.ops.lower`.
         plugins: keep nodes for TensorRT plugins, see there.
+
+    Raises:
+        BundleError: the graph is not what the manifest says, or needs more memory than is allowed.
+        BuildError: it cannot be lowered.
+        OSError: nothing can be written in the folder, also where the caller's block found no better name for that.
     """
+    model = lowered_model(bundle, role, lowering, plugins=plugins)
     with TemporaryDirectory(dir=folder, prefix="lowered.") as scratch:
-        _link(bundle.weights_path, Path(scratch) / bundle.manifest.weights_file)
+        _link_weights(bundle, Path(scratch) / _WEIGHTS)
         path = Path(scratch) / f"{role}.onnx"
-        graph = onnx.load(bundle.graph_path(role), load_external_data=False)
-        onnx.save(ops.lower(graph, lowering, plugins=plugins), path)
-        yield path
+        onnx.save(model, path)
+        try:
+            yield path
+        except BuildError:  # builders tell of a full disk as of any fault of theirs
+            check_room(folder, bundle.manifest.files[bundle.manifest.weights_file].bytes)
+            raise
 
 
-def _link(source: Path, target: Path) -> None:
-    """A hard link, which ONNX Runtime does not take for a way out of the folder; a copy where there are none."""
+def lowered_whole(bundle: Bundle, role: GraphRole, lowering: str) -> onnx.ModelProto:
+    """One of a bundle's graphs, checked and lowered, with its weights inside; see `lowered_graph`."""
+    model = lowered_model(bundle, role, lowering)
+    with open_regular(bundle.weights_path, BundleError, what="weights file") as file:
+        _check_weights(bundle, file)
+        for tensor in model.graph.initializer:
+            if tensor.data_location == onnx.TensorProto.EXTERNAL:
+                place = {entry.key: entry.value for entry in tensor.external_data}
+                file.seek(int(place.get("offset", 0)))
+                tensor.raw_data = file.read(prod(tensor.dims) * (item_bytes(tensor.data_type) or 0))
+                tensor.ClearField("data_location")
+                del tensor.external_data[:]
+    return model
+
+
+def lowered_model(
+    bundle: Bundle, role: GraphRole, lowering: str, *, plugins: ops.PluginForm | None = None
+) -> onnx.ModelProto:
+    """One of a bundle's graphs, checked, with its `vpp` nodes lowered; arguments and errors as `lowered_graph`."""
+    label = f"bundle {bundle.path}: the {role} graph"
+    check_memory(bundle)
+    model = _checked(bundle, role, label)
+    named = frozenset(name for node in model.graph.node for name in node.output if name)
+    weights = bundle.manifest.files[bundle.manifest.weights_file].bytes
     try:
-        os.link(source.resolve(), target)
+        lowered = ops.lower(model, lowering)
+        _allow(bundle, f"the {role} graph", _peak_bytes(lowered, named, weights, label))
+        return ops.lower(model, lowering, plugins=plugins) if plugins else lowered
+    except ExportError as error:
+        raise BundleError(f"{label}: {error}{_AGAIN}") from error
+    except VppDeployError:
+        raise
+    except Exception as error:  # onnx raises several types of its own, without a common base
+        reason = " ".join(str(error).split())
+        raise BuildError(f"{label} cannot be lowered for {lowering} ({reason:.200}){_AGAIN}") from error
+
+
+def _peak_bytes(lowered: onnx.ModelProto, named: frozenset[str], weights: int, label: str) -> int:
+    try:
+        return peak_bytes(lowered, named, weights)
+    except ValueError as error:
+        raise BundleError(f"{label} {error}{_AGAIN}") from error
+
+
+def _checked(bundle: Bundle, role: GraphRole, label: str) -> onnx.ModelProto:
+    """The graph, whose constants point to `_WEIGHTS` now."""
+    manifest = bundle.manifest
+    content = bundle.read_graph(role)
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's own
+        raise BundleError(f"{label} is not an ONNX file{_AGAIN}") from error
+    weights = os.path.relpath(PurePosixPath(manifest.weights_file), PurePosixPath(manifest.graphs[role].file).parent)
+    stored = {weights: manifest.files[manifest.weights_file].bytes}
+    for problem in bundle_graph_problems(model, manifest, role, stored):
+        raise BundleError(f"{label} {problem}{_AGAIN}")
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = _WEIGHTS
+    return model
+
+
+def _link_weights(bundle: Bundle, target: Path) -> None:
+    """A hard link, which ONNX Runtime does not take for a way out of the folder; a copy where there are none.
+
+    Raises:
+        BundleError: the weights are not those of the manifest any more.
+    """
+    try:
+        os.link(bundle.weights_path.resolve(), target)
     except OSError:
-        shutil.copyfile(source, target)
+        shutil.copyfile(bundle.weights_path, target)
+    with open_regular(target, BundleError, what="weights file") as file:
+        _check_weights(bundle, file)
+
+
+def _check_weights(bundle: Bundle, file: BinaryIO) -> None:
+    if sha256_of_open_file(file) != bundle.manifest.files[bundle.manifest.weights_file].sha256:
+        raise BundleError(f"bundle {bundle.path}: the weights were altered: export it again")

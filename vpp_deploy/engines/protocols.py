@@ -7,31 +7,16 @@ tell them apart.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
+from vpp_deploy.engines.stream_state import Array, StreamState, check_state
+from vpp_deploy.errors import IncompatibleEngineError
 from vpp_deploy.frames import Size
 
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamState:
-    """Everything that a stream remembers, as host data.
-
-    Attributes:
-        phase: the graph that the next frame runs; `init` means that the next frame is the first of a video, `model`
-            that the bundle has no state.
-        tensors: state tensors by their manifest name (`reference`, `deep`, `positions`); empty in role `init`, and
-            for a model without state always.
-    """
-
-    phase: GraphRole = "init"
-    tensors: Mapping[str, Array] = field(default_factory=dict)
+__all__ = ["Array", "Engine", "EngineStream", "HostStream", "Prefetches", "RunGraph", "StreamState"]
 
 
 class EngineStream(Protocol):
@@ -61,7 +46,11 @@ class EngineStream(Protocol):
         ...
 
     def restore(self, state: StreamState) -> None:
-        """Continue from a snapshot of this or of any other engine of the same bundle."""
+        """Continue from a snapshot of this or of any other engine of the same bundle.
+
+        Raises:
+            UsageError: it is of another bundle, or damaged. The stream is as it was.
+        """
         ...
 
 
@@ -116,15 +105,21 @@ class HostStream:
     Args:
         manifest: names the inputs, outputs and state tensors of the graphs.
         run_graph: runs one graph once; called from one thread at a time for this stream.
+        static: outputs and states have the manifest's shapes. Not so of a reference that selects by threshold.
     """
 
-    def __init__(self, manifest: Manifest, run_graph: RunGraph) -> None:
+    def __init__(self, manifest: Manifest, run_graph: RunGraph, *, static: bool = True) -> None:
         self._manifest = manifest
         self._run_graph = run_graph
+        self._static = static
         self._state = StreamState(manifest.roles[0])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the next frame and advance the state; see `EngineStream.run`."""
+        """Run the next frame and advance the state; see `EngineStream.run`.
+
+        Raises:
+            IncompatibleEngineError: an output is not of the type and shape that the manifest says.
+        """
         role, states = self._state.phase, self._manifest.state
         graph = self._manifest.graphs[role]
         feed = {tensor.name: inputs[tensor.name] for tensor in graph.inputs}
@@ -132,6 +127,13 @@ class HostStream:
             feed |= {state.input: self._state.tensors[state.name] for state in states}
         names = [tensor.name for tensor in graph.outputs] + [state.output for state in states]
         outputs = dict(zip(names, self._run_graph(role, names, feed), strict=True))
+        for name, spec in self._manifest.outputs_of(role).items() if self._static else ():
+            array = outputs[name]
+            if array.shape != spec.shape or array.dtype != spec.dtype:
+                raise IncompatibleEngineError(
+                    f"the {role} graph gave {name!r:.80} as {array.dtype} {list(array.shape)}, the manifest says "
+                    f"{spec.dtype} {list(spec.shape)}: build the engine again"
+                )
         following = self._manifest.roles[-1]
         self._state = StreamState(following, {state.name: outputs.pop(state.output) for state in states})
         return outputs
@@ -143,8 +145,10 @@ class HostStream:
     def snapshot(self) -> StreamState:
         """A copy of the state."""
         tensors = {name: np.array(array) for name, array in self._state.tensors.items()}
-        return StreamState(self._state.phase, tensors)
+        return StreamState(self._state.phase, tensors, self._manifest.fingerprint)
 
     def restore(self, state: StreamState) -> None:
-        """Continue from a snapshot."""
+        """Continue from a snapshot; see `EngineStream.restore`."""
+        if self._static:
+            check_state(self._manifest, state)
         self._state = StreamState(state.phase, {name: np.array(array) for name, array in state.tensors.items()})

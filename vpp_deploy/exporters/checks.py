@@ -8,86 +8,7 @@ import onnx
 
 from vpp_deploy import ops
 from vpp_deploy.errors import ExportError
-
-STANDARD_OPS = frozenset(
-    [
-        "Abs",
-        "Add",
-        "And",
-        "ArgMax",
-        "AveragePool",
-        "BatchNormalization",
-        "Cast",
-        "Ceil",
-        "Clip",
-        "Concat",
-        "Constant",
-        "ConstantOfShape",
-        "Conv",
-        "ConvTranspose",
-        "Cos",
-        "CumSum",
-        "Div",
-        "Equal",
-        "Erf",
-        "Exp",
-        "Expand",
-        "Flatten",
-        "Floor",
-        "Gather",
-        "GatherND",
-        "Gelu",
-        "Gemm",
-        "Greater",
-        "GreaterOrEqual",
-        "GridSample",
-        "Identity",
-        "InstanceNormalization",
-        "GroupNormalization",
-        "LayerNormalization",
-        "Less",
-        "LessOrEqual",
-        "Log",
-        "LogSoftmax",
-        "MatMul",
-        "Max",
-        "MaxPool",
-        "Min",
-        "Mul",
-        "Neg",
-        "Not",
-        "Or",
-        "Pad",
-        "Pow",
-        "Range",
-        "Reciprocal",
-        "ReduceL2",
-        "ReduceMax",
-        "ReduceMean",
-        "ReduceMin",
-        "ReduceSum",
-        "Relu",
-        "Reshape",
-        "Resize",
-        "ScatterND",
-        "Shape",
-        "Sigmoid",
-        "Sin",
-        "Slice",
-        "Softmax",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Sum",
-        "Tanh",
-        "TopK",
-        "Transpose",
-        "Unsqueeze",
-        "Where",
-    ]
-)
-"""Standard ONNX ops that every supported backend runs."""
+from vpp_deploy.ops.standard import STANDARD_OPS
 
 
 def check_graph(model: onnx.ModelProto, label: str, added_ops: Set[str] = frozenset()) -> None:
@@ -103,16 +24,11 @@ def check_graph(model: onnx.ModelProto, label: str, added_ops: Set[str] = frozen
     """
     for tensor in (*model.graph.input, *model.graph.output):
         _check_tensor(tensor, label)
-    allowed = STANDARD_OPS | added_ops
-    for node in model.graph.node:
-        if node.domain == ops.DOMAIN and node.op_type in ops.OPS:
-            continue
-        if node.domain not in ("", "ai.onnx") or node.op_type not in allowed:
-            name = f"{node.domain}::{node.op_type}" if node.domain else node.op_type
-            raise ExportError(
-                f"{label}: node {node.name} uses the op {name}, which is not in the set that all backends run; "
-                "write the model without it, or add a vpp op with lowerings"
-            )
+    if (node := ops.undeclared(model, STANDARD_OPS | added_ops)) is not None:
+        raise ExportError(
+            f"{label}: node {node.name} uses the op {ops.op_name(node)}, which is not in the set that all backends "
+            "run; write the model without it, or add a vpp op with lowerings"
+        )
 
 
 def _check_tensor(tensor: onnx.ValueInfoProto, label: str) -> None:

@@ -30,6 +30,7 @@ from vpp_deploy.engines.protocols import Array, HostStream
 from vpp_deploy.exporters.checkpoint import check_weights, in_float32
 from vpp_deploy.exporters.classifier_output import ClassifierOutput, PatchSelection
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, Graphs, graph_specs, provenance, write_graphs
+from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.exporters.signature import GraphSignature, tensor_spec
 from vpp_deploy.exporters.trace import trace
@@ -215,6 +216,7 @@ class ClassifierReference(LoadedEngine):
     def __init__(self, bundle: Bundle, model: nn.Module) -> None:
         manifest = ClassificationManifest.of(bundle.manifest, "the reference of a classifier")
         super().__init__(manifest)
+        self._bundle = bundle
         self._points = manifest.pruning_points
         self._graph = ClassifierGraph(model.requires_grad_(False), manifest.preprocessing)
 
@@ -241,7 +243,7 @@ class ClassifierReference(LoadedEngine):
 
     def _run_graph(self, role: GraphRole, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         (pixels,) = feed.values()
-        with torch.inference_mode():
+        with torch.inference_mode(), refusals_of(self._bundle):
             output = self._graph(torch.from_numpy(pixels))
         values = {"logits": output.logits}
         for point, significance, kept in zip(self._points, output.significance, output.kept, strict=True):

@@ -10,15 +10,16 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from vpp_deploy.bundle.classification_manifest import CostSpec
+from vpp_deploy.bundle.classification_manifest import ClassificationManifest, CostSpec
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.exporters.checkpoint import load_strictly, weights_of
+from vpp_deploy.exporters.checkpoint import weights_of
 from vpp_deploy.exporters.classifier import Classifier, ClassifierReference, export_classifier
 from vpp_deploy.exporters.classifier_output import ClassifierOutput, PatchSelection
 from vpp_deploy.exporters.deit_config import CLASSES, DeitConfig, DeitOptions
 from vpp_deploy.exporters.flops import count_multiply_accumulates
 from vpp_deploy.exporters.imagenet import classes_for, image_net_preprocessing
 from vpp_deploy.exporters.labels import labels_of
+from vpp_deploy.exporters.rebuilding import check_size, rebuilt
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.exporters.weights import Tensors, Weights
 from vpp_deploy.ops import gather_tokens
@@ -138,9 +139,9 @@ class DeitFamily:
         Raises:
             CheckpointError, ConfigError: the bundle's weights or configuration do not make a model.
         """
-        model = self.model(self.config_type.from_dict(bundle.manifest.model.config))
-        load_strictly(model, weights_of(bundle), bundle.weights_path)
-        return ClassifierReference(bundle, model)
+        config = self.config_type.from_dict(bundle.manifest.model.config)
+        check_size(bundle, config.size, ClassificationManifest.of(bundle.manifest, "the reference").frame_size)
+        return ClassifierReference(bundle, rebuilt(bundle, lambda: self.model(config), weights_of(bundle)))
 
     def cost_of(self, config: DeitConfig) -> CostSpec:
         """Multiply-accumulates for one image, dense and pruned, with whatever chooses the tokens."""
@@ -155,7 +156,10 @@ class DeitFamily:
             model = request.model
         else:
             classes = weights.rows("head.weight") or (CLASSES if labels is None else len(labels))
-            model = self.model(self.config_of(request, options, classes))
+            asked = self.config_of(request, options, classes)
+            with torch.device("meta"):  # how many classes is what the file says
+                weights.check(self.model(asked), lambda found: self.change(found, asked))
+            model = self.model(asked)
         config = model.config
         weights.fill(model, lambda found: self.change(found, config))
         dataset, class_names = classes_for(config.classes, labels)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
 from vpp_deploy.errors import ConfigError, ExportError, UsageError
+from vpp_deploy.exporters.plain_config import MOST_LAYERS, check_range, from_plain, to_plain
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.options import option
 
@@ -73,6 +74,7 @@ class DeitConfig:
         for name in ("width", "depth", "heads", "patch", "classes", "mlp_ratio"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{self.name}: {name} is {getattr(self, name)}; it must be above 0")
+        check_range(self.name, {"depth": self.depth}, highest=MOST_LAYERS)
         if self.width % self.heads:
             raise ConfigError(
                 f"{self.name}: width {self.width} with {self.heads} heads; the width must be a multiple of the heads"
@@ -97,7 +99,7 @@ class DeitConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON keeps; `from_dict` reads it."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -106,15 +108,7 @@ class DeitConfig:
         Raises:
             ConfigError: fields that are missing, unknown or not what they should be.
         """
-        if unknown := content.keys() - {field.name for field in fields(cls)}:
-            raise ConfigError(f"model configuration: unknown fields {', '.join(sorted(unknown))}; export it again")
-        values: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
-        }
-        try:
-            return cls(**values)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"model configuration: {error}; export it again") from error
+        return from_plain(cls, content)
 
     def check_size(self, what: str, size: tuple[int, int]) -> None:
         """See that an image size is made of whole patches.
@@ -156,7 +150,7 @@ class DeitOptions:
     labels: Path | Sequence[str] | None = option(
         None, "Names of the classes, one per line.", metavar="FILE", shown="those that the library knows", type=Path
     )
-    batch: int = option(1, "Images or clips that the graph takes at once.", metavar="N", minimum=1)
+    batch: int = option(1, "Images or clips that the graph takes at once.", metavar="N", minimum=1, maximum=4096)
 
 
 def known_name(model: str, prefix: str, published: Published) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from vpp_deploy.errors import ConfigError
+from vpp_deploy.files.reading import read_bytes
+
+_MOST_BYTES: Final = 16_000_000
 
 
 def labels_of(given: Path | str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -26,10 +30,9 @@ def read_labels(path: Path) -> tuple[str, ...]:
         ConfigError: the file cannot be read, is empty or not UTF-8, or a line is blank or holds
             characters that cannot be printed.
     """
+    data = read_bytes(path, ConfigError, what="labels", limit=_MOST_BYTES)
     try:
-        text = path.read_text(encoding="utf-8-sig").rstrip()
-    except OSError as error:
-        raise ConfigError(f"labels {path}: cannot be read ({error.strerror or error})") from error
+        text = data.decode("utf-8-sig").rstrip()
     except UnicodeDecodeError as error:
         raise ConfigError(f"labels {path}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
     if not text:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from vpp_deploy.errors import CheckpointError, UsageError
 from vpp_deploy.exporters.request import ExportRequest
 
@@ -26,5 +29,28 @@ def check_one_source(request: ExportRequest) -> None:
         )
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other; give one of them")
-    if request.checkpoint is not None and not request.checkpoint.exists():
-        raise CheckpointError(f"checkpoint {request.checkpoint}: no such file")
+    check_exists(request.checkpoint)
+
+
+def check_exists(checkpoint: Path | None) -> None:
+    """See that the file of a checkpoint is there, if one is given.
+
+    Raises:
+        CheckpointError: it is not, or that cannot be seen.
+    """
+    if checkpoint is None:
+        return
+    try:
+        checkpoint.stat()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CheckpointError(f"checkpoint {checkpoint}: {no_such_file(checkpoint)}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"checkpoint {checkpoint}: cannot be read ({reason})") from error
+
+
+def no_such_file(path: Path) -> str:
+    """That a file is not there, with a hint where its name is one of another system."""
+    if os.sep == "/" and "\\" in str(path):
+        return "no such file; its name has backslashes: write folders with /"
+    return "no such file"

@@ -22,6 +22,7 @@ from vpp_deploy.engines.protocols import Array, HostStream
 from vpp_deploy.errors import ExportError
 from vpp_deploy.exporters.checkpoint import check_weights, in_float32
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, graph_specs, provenance, write_graphs
+from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.exporters.signature import GraphSignature, dtype_of, tensor_spec
 from vpp_deploy.exporters.trace import trace
@@ -117,6 +118,7 @@ class TensorsReference(LoadedEngine):
     def __init__(self, bundle: Bundle, module: nn.Module) -> None:
         manifest = TensorsManifest.of(bundle.manifest, "the reference of a model of plain tensors")
         super().__init__(manifest)
+        self._bundle = bundle
         self._module = module.requires_grad_(False).eval()
         self._inputs = [spec.name for spec in manifest.inputs]
         self._outputs = [*(spec.name for spec in manifest.outputs), *(state.output for state in manifest.state)]
@@ -128,7 +130,7 @@ class TensorsReference(LoadedEngine):
     def _run_graph(self, role: GraphRole, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         states = [state.input for state in self.manifest.state] if role == "step" else []
         arguments = [torch.from_numpy(feed[name]) for name in (*self._inputs, *states)]
-        with torch.inference_mode():
+        with torch.inference_mode(), refusals_of(self._bundle):
             results = dict(zip(self._outputs, _tuple(self._module(*arguments)), strict=True))
         return [results[name].numpy() for name in names]
 

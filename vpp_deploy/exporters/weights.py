@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from vpp_deploy.bundle.manifest import WeightsProvenance
 from vpp_deploy.errors import CheckpointError
 from vpp_deploy.exporters.checkpoint import (
     CheckpointFile,
+    check_fit,
+    check_types,
     checkpoint_record,
     first_that_fits,
     load_strictly,
@@ -73,19 +76,32 @@ class Weights:
             randomise_(model, self.record.seed)
         elif self.tensors is not None and self.source is not None:
             source = self.source
+            first_that_fits(
+                self.tensors, lambda found: load_strictly(model, _changed(model, found, change, source), source), source
+            )
 
-            def load(found: Tensors) -> nn.Module:
-                try:
-                    changed = change(found)
-                except CheckpointError as error:
-                    raise CheckpointError(
-                        f"checkpoint {source} does not fit {type(model).__name__}: {error}"
-                    ) from error
-                except (RuntimeError, ValueError, IndexError, TypeError) as error:  # shapes that no such model has
-                    reason = str(error).strip().partition("\n")[0]
-                    raise CheckpointError(
-                        f"checkpoint {source} does not fit {type(model).__name__}: {reason}"
-                    ) from error
-                return load_strictly(model, changed, source)
+    def check(
+        self, model: nn.Module, change: Callable[[Tensors], Mapping[str, Tensor]] = lambda found: found
+    ) -> None:
+        """See that these weights fit a model before memory is taken for it: it may be on the meta device.
 
-            first_that_fits(self.tensors, load, source)
+        Args and raises: as `fill`.
+        """
+        if self.tensors is not None and self.source is not None:
+            path = self.source.path  # alone: whoever fills the model tells of prefixes
+            first_that_fits(
+                self.tensors, lambda found: check_fit(model, _changed(model, found, change, path), path), path
+            )
+
+
+def _changed(
+    model: nn.Module, found: Tensors, change: Callable[[Tensors], Mapping[str, Tensor]], source: Path | CheckpointFile
+) -> Mapping[str, Tensor]:
+    check_types(model, found, source)
+    try:
+        return change(found)
+    except CheckpointError as error:
+        raise CheckpointError(f"checkpoint {source} does not fit {type(model).__name__}: {error}") from error
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:  # shapes that no such model has
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(f"checkpoint {source} does not fit {type(model).__name__}: {reason}") from error

@@ -16,6 +16,7 @@ from rich.console import RenderableType
 from vpp_deploy.errors import DependencyError, ExportError, UsageError
 from vpp_deploy.exporters.precision import check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
+from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.options import NoOptions, Progress, make_options
 from vpp_deploy.registry import Registry
@@ -172,7 +173,7 @@ def family_of(model: Any) -> Family:
         model: a name, or an object with an attribute `family`.
 
     Raises:
-        UsageError: neither.
+        UsageError: neither; or a prefix that families of several packages have.
         ExportError: a name without a prefix that VPP does not know and another family does.
         DependencyError: the package that offers the family does not load.
     """
@@ -181,9 +182,12 @@ def family_of(model: Any) -> Family:
     prefix, colon, _ = model.partition(":")
     if colon:
         families, problems = FAMILIES.load_all()
-        for name, family in families.items():
-            if prefix == name or family.prefix == f"{prefix}:":
-                return family
+        found = [family for name, family in families.items() if prefix == name or family.prefix == f"{prefix}:"]
+        if len(found) > 1 and not FAMILIES.is_built_in(found[0].name):
+            names = ", ".join(family.name for family in found)
+            raise UsageError(f"model {model!r}: several families have the prefix {prefix}: ({names}); uninstall one")
+        if found:
+            return found[0]
         if prefix in problems:
             raise DependencyError(problems[prefix])
         prefixes = ", ".join(family.prefix for family in families.values() if family.prefix)
@@ -220,7 +224,8 @@ def open_reference(bundle: Bundle, selection: str = STATIC) -> Engine:
     if selection not in family.selections:
         raise UsageError(f"selection by {selection}: {model.name} keeps a fixed number of patches")
     try:
-        return family.reference(bundle, selection)
+        with refusals_of(bundle):
+            return family.reference(bundle, selection)
     except ImportError as error:
         raise DependencyError(
             f"the engine torch is PyTorch, which cannot be imported ({error}); pip install 'vpp-deploy[export]'"

@@ -6,10 +6,10 @@ import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from vpp_deploy.errors import OutputError
-from vpp_deploy.media.output import OutputFile, OutputWriter
+from vpp_deploy.files.outputs import OutputFile, OutputWriter
 
 
 class JsonLinesFile(OutputWriter):
@@ -27,7 +27,7 @@ class JsonLinesFile(OutputWriter):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._output = OutputFile(path)
-        self._file = open(self._output.temporary, "wb")  # noqa: SIM115 - lives as long as the writer
+        self._file = self._output.open()
         self._complete = 0
 
     def append(self, record: Mapping[str, Any]) -> None:
@@ -41,20 +41,28 @@ class JsonLinesFile(OutputWriter):
             self._file.write(line)
             self._file.flush()
         except OSError as error:
-            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
+            raise self._output.failure(error) from error
         self._complete += len(line)
 
-    def close(self) -> None:
-        """Finish the file and give it its name."""
-        self._file.close()
-        self._output.commit()
+    def finish(self) -> None:
+        """Write what is still to be written.
 
-    def discard(self) -> None:
-        """Give up: keep complete lines as `<name>.partial`."""
+        Raises:
+            OutputError: writing failed.
+        """
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._output.failure(error) from error
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        self._output.commit()
+        self._complete = 0
+
+    def discard(self) -> Path | None:
+        """Give up: keep complete lines as `<name>.partial`, and tell where that is."""
         with suppress(OSError):  # Unwritten bytes of a broken line: they are cut off below anyway.
             self._file.close()
-        if self._complete:
-            os.truncate(self._output.temporary, self._complete)
-            self._output.commit(self._output.path.with_name(f"{self._output.path.name}.partial"))
-        else:
-            self._output.discard()
+        complete, self._complete = self._complete, 0
+        return self._output.keep(complete)

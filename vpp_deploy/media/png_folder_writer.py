@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +10,20 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from vpp_deploy.bundle.atomic import replace_folder, temporary_sibling
 from vpp_deploy.errors import OutputError, VideoError
-from vpp_deploy.media.output import OutputWriter
+from vpp_deploy.files.atomic import recover_folder, replace_folder
+from vpp_deploy.files.interrupts import shielded
+from vpp_deploy.files.outputs import OutputWriter, fitting, real_path
+from vpp_deploy.files.reading import read_bytes
+from vpp_deploy.files.temporary import Temporary
 
 LIST_FILE: Final = ".vpp-deploy-pictures"
-"""Lists the pictures of a folder, one name per line: the mark of a folder that a later run may replace."""
+"""Lists the pictures of a folder, each name ended by a NUL byte: the mark of a folder that a later run may replace.
+
+Earlier versions ended names by a line break, which a name can hold.
+"""
+
+_LONGEST_LIST: Final = 64_000_000
 
 
 class PictureFolderWriter(OutputWriter):
@@ -32,16 +39,18 @@ class PictureFolderWriter(OutputWriter):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        # Links are followed once, so that the folder is replaced and not a link to it.
-        self._destination = Path(os.path.realpath(self.path))
         self._names: dict[str, str] = {}
-        self._check_target()
-        parent = self._destination.parent
-        if not parent.is_dir():
-            raise OutputError(f"{self.path}: {parent} is not a folder that exists; create it or choose another place")
-        self._folder = temporary_sibling(self._destination)
+        # Links are followed once, so that the folder is replaced and not a link to it.
+        self._destination = real_path(self.path)
         try:
-            self._folder.mkdir()
+            parent = self._destination.parent
+            if not parent.is_dir():
+                raise OutputError(
+                    f"{self.path}: {parent} is not a folder that exists; create it or choose another place"
+                )
+            recover_folder(self._destination)
+            self._check_target()
+            self._folder = Temporary(self._destination, folder=True)
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another place") from error
 
@@ -56,38 +65,49 @@ class PictureFolderWriter(OutputWriter):
             OutputError: writing failed, for example on a full disk.
         """
         try:
-            Image.fromarray(image).save(self._folder / self._own_name(name), format="PNG")
+            Image.fromarray(image).save(self._folder.path / self._own_name(name), format="PNG")
         except OSError as error:
             raise OutputError(f"{self.path}: writing failed: {error.strerror or error}; is the disk full?") from error
 
-    def close(self) -> None:
-        """Give the folder its name.
+    def finish(self) -> None:
+        """See that the folder is complete.
 
         Raises:
             VideoError: no picture was written.
             OutputError: writing failed, or something else has taken the name meanwhile.
         """
+        if not self._names:
+            raise VideoError(f"{self.path}: no picture was written, so there is no folder")
+        listed = b"".join(os.fsencode(name) + b"\0" for name in self._names.values())
         try:
-            if not self._names:
-                raise VideoError(f"{self.path}: no picture was written, so there is no folder")
+            (self._folder.path / LIST_FILE).write_bytes(listed)
+        except OSError as error:
+            raise OutputError(f"{self.path}: writing failed: {error.strerror or error}; is the disk full?") from error
+
+    def commit(self) -> None:
+        """Give the folder its name.
+
+        Raises:
+            OutputError: something else has taken the name meanwhile.
+        """
+        try:
             self._check_target()
-            (self._folder / LIST_FILE).write_text("".join(f"{name}\n" for name in self._names.values()), "utf-8")
-            replace_folder(self._folder, self._destination)
+            with shielded():
+                replace_folder(self._folder.path, self._destination)
+                self._folder.release()
         except OSError as error:
             raise OutputError(f"{self.path}: cannot be written: {error.strerror}; choose another name") from error
-        finally:
-            self.discard()
 
     def discard(self) -> None:
-        """Give up: leave nothing behind. Harmless when called twice, or after `close`."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Give up: leave nothing behind. Harmless when called twice, or after `commit`."""
+        self._folder.remove()
 
     def _own_name(self, name: str) -> str:
-        own = f"{Path(name).stem}.png"
+        own = fitting(Path(name).stem, ".png")
         if own.casefold() in self._names:
-            own = f"{name}.png"
+            own = fitting(name, ".png")
         while own.casefold() in self._names:
-            own = f"{own}.png"
+            own = fitting(own, ".png")
         self._names[own.casefold()] = own
         return own
 
@@ -103,9 +123,15 @@ class PictureFolderWriter(OutputWriter):
 
 
 def _may_be_replaced(folder: Path) -> bool:
+    """Whether there is nothing in it, or nothing but regular files that an earlier run lists."""
     try:
-        present = {entry.name for entry in folder.iterdir()}
-        listed = (folder / LIST_FILE).read_text("utf-8").splitlines() if LIST_FILE in present else []
-    except (OSError, UnicodeDecodeError):
+        with os.scandir(folder) as entries:
+            present = {os.fsencode(entry.name): entry.is_file(follow_symlinks=False) for entry in entries}
+        mark = os.fsencode(LIST_FILE)
+        if not present.pop(mark, False):
+            return not present
+        content = read_bytes(folder / LIST_FILE, OutputError, what="list of pictures", limit=_LONGEST_LIST)
+    except (OSError, OutputError):
         return False
-    return present <= {LIST_FILE, *listed}
+    listed = set(content.split(b"\0" if b"\0" in content else b"\n"))
+    return all(is_file and name in listed for name, is_file in present.items())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -14,25 +15,34 @@ import numpy.typing as npt
 
 from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.frames import Frame, Size
-from vpp_deploy.media.image_folder_reader import IMAGE_SUFFIXES, Images, images_of
+from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.letterbox import letterbox
+from vpp_deploy.media.probe import open_source
 from vpp_deploy.media.source import Picture, Source
-from vpp_deploy.media.video_file import VideoFile
 
 Resize = Callable[[npt.NDArray[np.uint8], Size], tuple[npt.NDArray[np.uint8], Size]]
 """From a picture `[H0, W0, 3]` and a size to the picture at that size, and the size of its content in the top left."""
 
 
-def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | None = None) -> VideoReader:
+def read_video(
+    path: str | os.PathLike[str],
+    size: Size,
+    *,
+    max_frames: int | None = None,
+    stream: int | None = None,
+    max_pixels: int | None = None,
+) -> VideoReader:
     """Open a video for one pass over its frames.
 
     The first frame is decoded here, so a file that cannot be read fails here and not in the middle of a run.
 
     Args:
-        path: a video file that FFmpeg can decode, an image, or a folder of images (bmp, jpeg, jpg, png, webp; natural
+        path: a video file that FFmpeg can decode, an image (an animated one is a video), or a folder of images (natural
             order; all of one size).
         size: height and width in pixels that the frames are letterboxed into (`engine.frame_size`).
         max_frames: stop after this many frames; None reads all.
+        stream: index of the video stream among all streams of the file; None takes the film, see `choose_stream`.
+        max_pixels: the most pixels that a picture of the source may have; None for 178,956,970.
 
     Returns:
         An iterator and context manager of `Frame`. It closes itself at the end.
@@ -40,9 +50,10 @@ def read_video(path: str | os.PathLike[str], size: Size, *, max_frames: int | No
     Raises:
         VideoError: the path does not exist, is empty, has no images or no video in it, or nothing can be decoded.
             While iterating: the frame size changes, or an image of a folder is broken.
-        UsageError: `max_frames` is below 1.
+        DependencyError: an image needs a decoder that is not installed.
+        UsageError: `max_frames` or `max_pixels` is below 1 or too great, or there is no such stream.
     """
-    return VideoReader(path, size, max_frames=max_frames)
+    return VideoReader(path, size, max_frames=max_frames, stream=stream, max_pixels=max_pixels)
 
 
 class VideoReader(Iterator[Frame]):
@@ -60,6 +71,8 @@ class VideoReader(Iterator[Frame]):
         path: the file or folder.
         size: height and width of the frames.
         max_frames: stop after this many frames; None reads all.
+        stream: index of the video stream among all streams of the file; None takes the film.
+        max_pixels: the most pixels that a picture of the source may have; None for 178,956,970.
         resize: how a picture becomes a frame.
         mixed_sizes: whether the source's pictures may differ in size.
     """
@@ -70,15 +83,19 @@ class VideoReader(Iterator[Frame]):
         size: Size,
         *,
         max_frames: int | None = None,
+        stream: int | None = None,
+        max_pixels: int | None = None,
         resize: Resize = letterbox,
         mixed_sizes: bool = False,
     ) -> None:
-        if max_frames is not None and max_frames < 1:
-            raise UsageError(f"max_frames is {max_frames}; give at least 1, or None for all frames")
-        self.path = Path(path)
+        if max_frames is not None and not 1 <= max_frames <= sys.maxsize:
+            raise UsageError(f"max_frames is {max_frames}; give 1 to {sys.maxsize}, or None for all frames")
+        given = path if isinstance(path, InputFile) else InputFile(path, stream=stream, max_pixels=max_pixels)
+        self.path = Path(given)
         self.size = size
         self._resize, self._mixed_sizes = resize, mixed_sizes
-        self._source = _open_source(self.path)
+        self._source = open_source(given)
+        given.opened(self._source)
         pictures = self._source.pictures()
         try:
             first = next(pictures, None)
@@ -86,7 +103,7 @@ class VideoReader(Iterator[Frame]):
                 raise VideoError(
                     f"{self.path}: no frame could be decoded{_reason(self._source)}; is the file complete?"
                 )
-        except VideoError:
+        except BaseException:
             self._source.close()
             raise
         self._pictures = itertools.islice(itertools.chain([first], pictures), max_frames)
@@ -103,13 +120,18 @@ class VideoReader(Iterator[Frame]):
         """Damage found so far, as one line, or None. Complete once the iteration has ended."""
         return self._source.problem
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user should know about what was read well: which stream was chosen, which files were left out."""
+        return self._source.notes
+
     def __next__(self) -> Frame:
         if self._closed:
             raise StopIteration
         try:
             picture = next(self._pictures)
             self._check_size(picture)
-        except (StopIteration, VideoError):
+        except BaseException:
             self.close()
             raise
         image, content = self._resize(picture.image, self.size)
@@ -139,16 +161,6 @@ class VideoReader(Iterator[Frame]):
                 f"{self.path}: {where} is {height}x{width} (height x width), the frames before it are {before}; "
                 "split the video there, or convert it to one size"
             )
-
-
-def _open_source(path: Path) -> Source:
-    if path.is_dir():
-        return images_of(path)
-    if not path.exists():
-        raise VideoError(f"{path}: no such file or folder; check the path")
-    if path.is_file() and path.stat().st_size == 0:
-        raise VideoError(f"{path}: the file is empty; give a video file or a folder of images")
-    return Images([path]) if path.suffix.lower() in IMAGE_SUFFIXES else VideoFile(path)
 
 
 def _reason(source: Source) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -42,6 +42,11 @@ class Source(Protocol):
     @property
     def problem(self) -> str | None:
         """What went wrong so far without ending the sequence in an error, or None."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What a user should know so far about pictures that were read well, one line each."""
         ...
 
     def pictures(self) -> Iterator[Picture]:

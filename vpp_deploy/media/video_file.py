@@ -2,53 +2,90 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import av
 import av.container
-import av.video
 import numpy as np
 import numpy.typing as npt
 from av.stream import Disposition
 
 from vpp_deploy.errors import VideoError
+from vpp_deploy.media.colours import remarks, source_matrix, unconvertible_matrix
+from vpp_deploy.media.container import open_container
+from vpp_deploy.media.display_matrix import display_matrix, turn_upright
+from vpp_deploy.media.notes import Notes
+from vpp_deploy.media.pillow import DEFAULT_MAX_PIXELS
 from vpp_deploy.media.source import Picture
+from vpp_deploy.media.streams import (
+    announced_frames,
+    announced_in_all,
+    announced_seconds,
+    choose_stream,
+    described,
+    is_matroska,
+)
+from vpp_deploy.media.timeline import DecodingOrder, Timeline
 
-# FFmpeg "decodes" plain text as terminal art; to a user that is not a video.
-_TEXT_ART = ("ansi", "bintext", "idf", "xbin")
+_TS_DISCONT: Final = 0x0200
+"""FFmpeg's `AVFMT_TS_DISCONT`: a format whose clock may jump."""
+_UNTIMED: Final = ("avi",)
+"""Containers that store no presentation times."""
 
-_DURATION_TAG = re.compile(r"([0-9]+):([0-9]{2}):([0-9]{2}(?:\.[0-9]+)?)")
+_JOINT: Final = 3
+"""Packets before a jump of the clock that a transport stream calls incomplete because its counter jumps, too."""
 
 
 class VideoFile:
-    """The first real video stream of a file (cover pictures of audio files do not count).
+    """The film of a video file (`choose_stream`).
 
-    Frames come out upright: the container's display matrix is applied, rounded to quarter turns. Pixels are taken as
-    square. Damage does not end the sequence where the decoder can go on; `problem` tells of it.
+    Frames come out upright: the container's display matrix is applied, or else EXIF's, rounded to quarter turns. Pixels
+    are taken as square. Times only grow (`Timeline`). Damage does not end the sequence where the decoder can go on;
+    `problem` tells of it.
+
+    Args:
+        path: of the file.
+        notes: what there is to say about it.
+        stream: index of the video stream among all of the file; None to choose.
+        max_pixels: the most that a frame may have.
 
     Raises:
-        VideoError: the file cannot be opened, is not a video, or needs a decoder that is not there.
+        VideoError: the file cannot be opened, is not a video, needs a decoder that is not there, or its frames have too
+            many pixels.
+        UsageError: there is no such video stream.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._container = _open(path)
+    def __init__(
+        self, path: Path, notes: Notes, stream: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+    ) -> None:
+        self._path, self._notes, self._max_pixels = path, notes, max_pixels
+        self._container = open_container(path)
         try:
-            self._stream = _video_stream(path, self._container)
-        except VideoError:
+            self._stream = choose_stream(path, self._container, lambda: open_container(path), stream)
+            self._check_size(self._stream.height, self._stream.width)
+        except BaseException:
             self._container.close()
             raise
+        self._tell_of_choice(stream)
         self._stream.thread_type = "AUTO"
         self.frame_rate = self._stream.average_rate or self._stream.guessed_rate
         self.time_base = self._stream.time_base
-        self._announced = _announced_seconds(self._container, self._stream)
-        self.frame_count = self._stream.frames or _estimate(self._announced, self.frame_rate)
+        self.frame_count = announced_frames(self._container, self._stream)
+        self._in_all = is_matroska(self._container)
+        self._announced = (
+            announced_in_all(self._container) if self._in_all else announced_seconds(self._container, self._stream)
+        )
+        broadcast = bool(self._container.format.flags & _TS_DISCONT)
+        self._timeline = Timeline(self.frame_rate, self.time_base, broadcast=broadcast)
+        self._order = DecodingOrder(
+            untimed=self._container.format.name in _UNTIMED, reorders=bool(self._stream.codec_context.has_b_frames)
+        )
         self._failures: list[str] = []
-        self._damaged = 0
+        self._corrupt: list[int] = []
+        self._corrupt_frames = 0
         self._shortfall: str | None = None
 
     @property
@@ -57,37 +94,59 @@ class VideoFile:
         findings = []
         if self._failures:
             findings.append(f"{len(self._failures)} packets could not be read or decoded (first: {self._failures[0]})")
-        if self._damaged:
-            findings.append(f"{self._damaged} packets or frames are incomplete")
+        if damaged := len(self._corrupt) + self._corrupt_frames:
+            findings.append(f"{damaged} packets or frames are incomplete")
         if self._shortfall:
             findings.append(self._shortfall)
         return f"{self._path}: damaged or cut short: {'; '.join(findings)}" if findings else None
 
+    @property
+    def notes(self) -> Sequence[str]:
+        """What there is to say about the streams, times and colours."""
+        jumps = self._timeline.jumps
+        if not jumps:
+            return self._notes.lines
+        times = "once" if jumps == 1 else f"{jumps} times"
+        return (
+            *self._notes.lines,
+            f"{self._path}: its clock jumps {times} (joined files?); the times go on without a gap",
+        )
+
     def pictures(self) -> Iterator[Picture]:
-        """Decode to the end of the file, each frame with its exact presentation time."""
-        for frame in self._frames():
-            time = None if frame.pts is None or frame.time_base is None else frame.pts * frame.time_base
-            yield Picture(self._upright_rgb(frame), time)
+        """Decode to the end of the file, each frame with its presentation time."""
+        for number, frame in enumerate(self._frames()):
+            self._check_size(frame.height, frame.width)
+            if not number:
+                for remark in remarks(frame):
+                    self._notes.add(remark)
+            yield Picture(self._upright_rgb(frame), self._timeline.next(self._time(frame)))
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
 
     def _frames(self) -> Iterator[av.VideoFrame]:
-        end = Fraction(0)
-        number = 0
-        for number, packet in enumerate(self._packets()):
-            self._damaged += packet.is_corrupt
-            if packet.pts is not None:
+        end, number, last = Fraction(0), 0, None
+        for packet in self._packets():
+            if packet.pts is not None and packet.time_base is not None:
                 end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+            if packet.stream != self._stream:
+                continue
+            if last is not None and packet.dts is not None and packet.dts < last:
+                self._corrupt = [before for before in self._corrupt if before < number - _JOINT]
+            elif packet.is_corrupt:
+                self._corrupt.append(number)
+            last = packet.dts
             yield from self._decode(packet, number)
+            number += 1
         if self._failures and self._failures[-1].startswith("reading"):
             yield from self._decode(None, number)
         self._compare_length(end)
 
-    def _packets(self) -> Iterator[av.Packet[av.VideoStream]]:
+    def _packets(self) -> Iterator[av.Packet[Any]]:
+        """The packets of the stream; of all streams, where only the length of all is known."""
         try:
-            yield from self._container.demux(self._stream)
+            yield from self._container.demux() if self._in_all else self._container.demux(self._stream)
         except av.FFmpegError as error:
             self._failures.append(f"reading stopped: {error.strerror}")
 
@@ -97,82 +156,54 @@ class VideoFile:
         except av.FFmpegError as error:
             self._failures.append(f"packet {number}: {error.strerror}")
             return
+        if packet is not None and packet.size:
+            self._order.add(packet.pts, packet.dts)
         for frame in frames:
-            self._damaged += frame.is_corrupt
+            self._corrupt_frames += frame.is_corrupt
             yield frame
+
+    def _time(self, frame: av.VideoFrame) -> Fraction | None:
+        ticks = self._order.next(frame.pts)
+        return None if ticks is None or frame.time_base is None else ticks * frame.time_base
 
     def _compare_length(self, end: Fraction) -> None:
         tolerance = max(Fraction(1, 10), Fraction(3, 2) / self.frame_rate if self.frame_rate else Fraction(0))
         if self._announced is not None and 0 < end < self._announced - tolerance:
-            announced = f"{float(self._announced):.2f} s"
-            self._shortfall = f"the container announces {announced} of video, the frames end at {float(end):.2f} s"
+            announced, what = f"{float(self._announced):.2f} s", "" if self._in_all else " of video"
+            self._shortfall = f"the container announces {announced}{what}, the frames end at {float(end):.2f} s"
 
     def _upright_rgb(self, frame: av.VideoFrame) -> npt.NDArray[np.uint8]:
+        if matrix := unconvertible_matrix(frame):
+            raise VideoError(
+                f"{self._path}: its colour matrix is {matrix}, which FFmpeg's scaler cannot convert to RGB; convert it "
+                "to BT.709 with a program that can, or if only the tag is wrong, correct it (for H.264: ffmpeg -i FILE "
+                "-c copy -bsf:v h264_metadata=matrix_coefficients=1 OUT)"
+            )
+        colours = source_matrix(frame)
         try:
-            image = frame.to_ndarray(format="rgb24")
+            image = frame.to_ndarray(format="rgb24", src_colorspace=colours, dst_colorspace=colours)
         except (av.FFmpegError, ValueError) as error:
             raise VideoError(
                 f"{self._path}: pixel format {frame.format.name} cannot be converted to RGB; re-encode it to yuv420p"
             ) from error
         pixels = image.astype(np.uint8, copy=False)
-        matrix: Any = frame.side_data.get("DISPLAYMATRIX")
-        return pixels if matrix is None else turn_upright(pixels, np.frombuffer(matrix, np.int32).reshape(3, 3))
+        turn = display_matrix(frame)
+        return pixels if turn is None else turn_upright(pixels, turn)
 
+    def _check_size(self, height: int, width: int) -> None:
+        if height * width > self._max_pixels:
+            raise VideoError(
+                f"{self._path}: frames of {height}x{width} (height x width) have more than {self._max_pixels} pixels, "
+                f"which is the limit; make them smaller, or raise it with --max-pixels {height * width}"
+            )
 
-def turn_upright(image: npt.NDArray[np.uint8], matrix: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
-    """Apply a container's display matrix, rounded to quarter turns and mirrorings.
-
-    Args:
-        image: `[H, W, 3]` as decoded.
-        matrix: `[3, 3]`; a point (x, y) is shown at (a·x + c·y, b·x + d·y) with a, b and c, d in the first two rows
-            (ISO/IEC 14496-12, track header box).
-    """
-    (a, b), (c, d) = matrix[:2, :2].tolist()
-    if abs(b) + abs(c) > abs(a) + abs(d):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
-
-
-def _open(path: Path) -> av.container.InputContainer:
-    try:
-        return av.open(
-            f"file:{path}",
-            mode="r",
-            # A playlist must not make this process fetch from the network.
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        )
-    except (av.InvalidDataError, av.EOFError) as error:
-        raise VideoError(
-            f"{path}: not a video, or its header is missing (a recording that was cut off?); give a file that plays"
-        ) from error
-    except av.FFmpegError as error:
-        raise VideoError(f"{path}: cannot be opened: {error.strerror}; check the file and its permissions") from error
-
-
-def _video_stream(path: Path, container: av.container.InputContainer) -> av.VideoStream:
-    streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-    if not streams:
-        kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-        raise VideoError(f"{path}: no video stream in this file (it has: {kinds}); give a file with video")
-    stream = streams[0]
-    if stream.codec_context is None:
-        raise VideoError(f"{path}: this FFmpeg has no decoder for its video stream; re-encode it, for example to H.264")
-    if stream.codec_context.name in _TEXT_ART:
-        raise VideoError(f"{path}: a text file, not a video; give a video file or a folder of images")
-    return stream
-
-
-def _announced_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
-    """The length of the video stream as the container's header has it; Matroska has it in a tag."""
-    if stream.duration and stream.time_base:
-        return stream.duration * stream.time_base
-    if tag := _DURATION_TAG.fullmatch(stream.metadata.get("DURATION", "")):
-        return int(tag[1]) * 3600 + int(tag[2]) * 60 + Fraction(tag[3])
-    if container.duration and len(container.streams) == 1:
-        return Fraction(container.duration, av.time_base)
-    return None
-
-
-def _estimate(seconds: Fraction | None, rate: Fraction | None) -> int | None:
-    return round(seconds * rate) if seconds and rate else None
+    def _tell_of_choice(self, wanted: int | None) -> None:
+        others = [
+            described(stream)
+            for stream in self._container.streams.video
+            if stream.index != self._stream.index and not stream.disposition & Disposition.attached_pic
+        ]
+        if others and wanted is None:
+            self._notes.add(
+                f"reads video stream {described(self._stream)}; there is also {', '.join(others)}, see --stream"
+            )

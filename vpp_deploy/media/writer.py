@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from typing import Final
 
@@ -14,8 +14,9 @@ import numpy.typing as npt
 from av.video.reformatter import Colorspace
 
 from vpp_deploy.errors import DependencyError, OutputError, VideoError
+from vpp_deploy.files.names import utf8_name
+from vpp_deploy.files.outputs import OutputFile, OutputWriter
 from vpp_deploy.frames import Size
-from vpp_deploy.media.output import OutputFile, OutputWriter
 
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4"}
 DEFAULT_FRAME_RATE = Fraction(25)
@@ -24,6 +25,8 @@ _CODEC: Final = "libx264"
 # Close to transparent for overlays with text, several times faster than the encoder's default.
 _CODEC_OPTIONS = {"crf": "18", "preset": "veryfast"}
 _BT709 = 1
+_LONGEST_SIDE: Final = 16384
+"""Pixels of a side beyond which the encoder gives up."""
 
 
 class VideoWriter(OutputWriter):
@@ -41,7 +44,8 @@ class VideoWriter(OutputWriter):
             None takes one that holds the constant rate exactly and other times to 0.1 ms.
 
     Raises:
-        OutputError: another extension, or the target cannot be written. Raised here, before the first frame.
+        OutputError: another extension, frames larger than H.264 allows, or the target cannot be written. Raised here,
+            before the first frame.
         DependencyError: this PyAV has no H.264 encoder.
     """
 
@@ -59,6 +63,11 @@ class VideoWriter(OutputWriter):
             raise DependencyError(
                 f"{path}: this PyAV has no H.264 encoder ({_CODEC}); install the wheel: pip install av"
             )
+        if max(size) > _LONGEST_SIDE:
+            raise OutputError(
+                f"{path}: frames of {size[0]}x{size[1]} (height x width) are too large for H.264, whose sides have at "
+                f"most {_LONGEST_SIDE} pixels; make them smaller"
+            )
         rate = Fraction(frame_rate or DEFAULT_FRAME_RATE).limit_denominator(100_000)
         self.size = size
         self.time_base = time_base or _time_base(rate)
@@ -66,12 +75,16 @@ class VideoWriter(OutputWriter):
         self._start: Fraction | None = None
         self._time: Fraction | None = None
         self._pts = -1
-        self._output = OutputFile(path)
+        self._output = OutputFile(path, seekable=True)
+        self._closed = False
+        self._name = ExitStack()
         try:
             options = {} if suffix == ".mkv" else {"movflags": "faststart"}
-            self._container = av.open(str(self._output.temporary), "w", format=FORMATS[suffix], options=options)
+            name = self._name.enter_context(utf8_name(self._output.temporary))
+            self._container = av.open(name, "w", format=FORMATS[suffix], options=options)
             self._stream = self._container.add_stream(_CODEC, rate=rate, options=dict(_CODEC_OPTIONS))
-        except av.FFmpegError as error:
+        except OSError as error:  # FFmpeg's errors are of this kind
+            self._name.close()
             self._output.discard()
             raise OutputError(f"{path}: cannot start the encoder: {error.strerror}") from error
         self._stream.height, self._stream.width = size[0] + size[0] % 2, size[1] + size[1] % 2
@@ -106,29 +119,32 @@ class VideoWriter(OutputWriter):
         frame.duration = max(1, round(self._period / self.time_base))
         self._encode(frame)
 
-    def close(self) -> None:
-        """Finish the video and give it its name.
+    def finish(self) -> None:
+        """Write what the encoder still holds, and the index.
 
         Raises:
             VideoError: no frame was written.
             OutputError: writing failed.
         """
         if self._pts < 0:
-            self.discard()
             raise VideoError(f"{self._output.path}: no frame was written, so there is no video")
-        try:
-            self._encode(None)
-            with self._output_errors():
-                self._container.close()
-        except OutputError:
-            self.discard()
-            raise
+        self._encode(None)
+        self._closed = True
+        with self._output_errors():
+            self._container.close()
+        self._name.close()
+
+    def commit(self) -> None:
+        """Give the video its name."""
         self._output.commit()
 
     def discard(self) -> None:
-        """Give up: leave nothing behind."""
-        with suppress(av.FFmpegError):  # The trailer of a file that is about to go.
-            self._container.close()
+        """Give up: leave nothing behind. Harmless when called twice, or after `commit`."""
+        if not self._closed:
+            self._closed = True
+            with suppress(OSError):  # The trailer of a file that is about to go.
+                self._container.close()
+        self._name.close()
         self._output.discard()
 
     def _next_pts(self, time: Fraction | None) -> int:
@@ -148,8 +164,8 @@ class VideoWriter(OutputWriter):
     def _output_errors(self) -> Iterator[None]:
         try:
             yield
-        except av.FFmpegError as error:
-            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
+        except OSError as error:  # FFmpeg's errors are of this kind
+            raise self._output.failure(error) from error
 
 
 def _time_base(rate: Fraction) -> Fraction:

@@ -8,10 +8,13 @@ from vpp_deploy.ops.merge_tokens import match_tokens, merge_tokens, mergeable
 from vpp_deploy.ops.registry import (
     OPS,
     PLUGIN_NAMESPACES,
+    STANDARD_DOMAINS,
     PluginForm,
     attach_portable_functions,
     lower,
+    op_name,
     strip_functions,
+    undeclared,
     vpp_nodes,
 )
 from vpp_deploy.ops.select_tokens import select_tokens
@@ -21,6 +24,7 @@ __all__ = [
     "OPS",
     "OPSET",
     "PLUGIN_NAMESPACES",
+    "STANDARD_DOMAINS",
     "OpDefinition",
     "PluginForm",
     "associate_tokens",
@@ -31,8 +35,10 @@ __all__ = [
     "match_tokens",
     "merge_tokens",
     "mergeable",
+    "op_name",
     "scatter_tokens",
     "select_tokens",
     "strip_functions",
+    "undeclared",
     "vpp_nodes",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -122,9 +122,13 @@ _PORTABLE = """
 """
 
 
+_MOST_PLACES: Final = 10_000
+"""Grid places for which a table is made, of 400 MB then."""
+
+
 def _with_bias_table(signature: NodeSignature) -> Body | None:
     """Batch 1: the positional term is a row gather from a constant `[N, N]` table instead of eight passes over N·K."""
-    if signature.input_shapes[0][0] != 1:
+    if signature.input_shapes[0][0] != 1 or signature.input_shapes[0][1] > _MOST_PLACES:
         return None
     table = positional_bias(signature.attributes["rows"], signature.attributes["columns"])
     text = """
@@ -144,6 +148,7 @@ def _with_bias_table(signature: NodeSignature) -> Body | None:
 ASSOCIATE_TOKENS = OpDefinition(
     name="AssociateTokens",
     inputs=("queries", "keys", "key_positions"),
+    shapes=("BNC", "BKC", "BK"),
     output="source",
     attributes=("rows", "columns"),
     moves_values=False,
@@ -151,4 +156,5 @@ ASSOCIATE_TOKENS = OpDefinition(
     portable=Body(_PORTABLE),
     lowerings={"onnxruntime": _with_bias_table},
     plugin="VppAssociateTokens",
+    fits=lambda lengths, attributes: attributes["rows"] * attributes["columns"] == lengths["N"],
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy.typing as npt
 import onnx
@@ -42,6 +42,14 @@ class Body:
 
 Lowering = Callable[[NodeSignature], Body | None]
 """A specialised body, or None where the portable one is the best there is."""
+Fits = Callable[[Mapping[str, int], Mapping[str, Any]], bool]
+"""Whether attributes fit the lengths of the inputs, by their letters."""
+_MOST: Final = 2**31
+"""Above every length and every whole number in an attribute."""
+
+
+def _always_fits(lengths: Mapping[str, int], attributes: Mapping[str, Any]) -> bool:
+    return True
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class OpDefinition:
     Attributes:
         name: op type.
         inputs: formal input names of the bodies.
+        shapes: the shape of each input, a letter or a digit for each axis: the same letter is the same length.
         output: formal output name of the bodies.
         attributes: attribute names; in the portable body `@name` refers to them.
         moves_values: whether it moves or picks values and multiplies none: a decision on its output then rests on the
@@ -62,10 +71,12 @@ class OpDefinition:
         lowerings: bodies for single backends (`onnxruntime`, `tensorrt`); a backend without one uses the portable body.
         plugin: name of the TensorRT plugin that takes the node's inputs and attributes as they are; None where there is
             none, and the node is always lowered.
+        fits: whether attributes fit the lengths of the inputs.
     """
 
     name: str
     inputs: tuple[str, ...]
+    shapes: tuple[str, ...]
     output: str
     attributes: tuple[str, ...]
     moves_values: bool
@@ -73,6 +84,33 @@ class OpDefinition:
     portable: Body
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     plugin: str | None = None
+    fits: Fits = _always_fits
+
+    def misfit(self, signature: NodeSignature) -> str | None:
+        """What is wrong with a node of this op, in words; None if nothing is.
+
+        Args:
+            signature: an axis of unknown length is 0 there.
+        """
+        if signature.attributes.keys() != set(self.attributes):
+            return f"has the attributes {list(signature.attributes)} instead of {list(self.attributes)}"
+        for name, value in signature.attributes.items():
+            values = value if isinstance(value, list) else [value]
+            if not all(isinstance(number, int) and 0 <= number < _MOST for number in values):
+                return f"has {name} = {value!r:.40}"
+        if len(signature.input_shapes) != len(self.shapes):
+            return f"has {len(signature.input_shapes)} inputs instead of {len(self.shapes)}"
+        lengths: dict[str, int] = {}
+        for name, shape, axes in zip(self.inputs, signature.input_shapes, self.shapes, strict=True):
+            expected = [
+                int(axis) if axis.isdigit() else lengths.setdefault(axis, length)
+                for axis, length in zip(axes, shape, strict=False)
+            ]
+            if list(shape) != expected or len(shape) != len(axes) or not all(0 < length < _MOST for length in shape):
+                return f"has {name} of shape {list(shape)}, where [{', '.join(axes)}] belongs with {lengths}"
+        if not self.fits(lengths, signature.attributes):
+            return f"has {dict(signature.attributes)!s:.80}, which does not fit inputs of {lengths}"
+        return None
 
     def portable_function(self) -> onnx.FunctionProto:
         """The model-local function that makes a `vpp` node run on any ONNX runtime."""

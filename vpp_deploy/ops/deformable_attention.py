@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isqrt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -170,6 +170,10 @@ _PORTABLE = """
 """
 
 
+_MOST_QUERIES: Final = 2**24
+"""For which a plane is looked for: a prime number of them takes as many steps as its root."""
+
+
 def _query_plane(queries: int) -> tuple[int, int]:
     """The most nearly square (rows, columns) with rows · columns = queries."""
     rows = next(rows for rows in range(isqrt(queries), 0, -1) if queries % rows == 0)
@@ -208,7 +212,7 @@ def _as_deform_conv(signature: NodeSignature) -> Body | None:
     and sums over the points itself.
     """
     (batch, length, heads, width), offsets_shape, _, _ = signature.input_shapes
-    if batch != 1:
+    if batch != 1 or offsets_shape[1] > _MOST_QUERIES:
         return None
     sizes = list(signature.attributes["level_shapes"])
     planes = _Planes(
@@ -297,13 +301,21 @@ def _sampled_without_offsets(planes: _Planes) -> npt.NDArray[np.float32]:
     return base
 
 
+def _fits(lengths: Mapping[str, int], attributes: Mapping[str, Any]) -> bool:
+    sizes = attributes["level_shapes"]
+    areas = [height * width for height, width in zip(sizes[0::2], sizes[1::2], strict=False)]
+    return len(sizes) == 2 * lengths["L"] and min(areas) > 0 and sum(areas) == lengths["S"]
+
+
 DEFORMABLE_ATTENTION = OpDefinition(
     name="DeformableAttention",
     inputs=("value", "offsets", "weights", "reference_points"),
+    shapes=("BSMD", "BQLMP2", "BQMLP", "Q2"),
     output="attended",
     attributes=("level_shapes",),
     moves_values=False,
     decides=False,
     portable=Body(_PORTABLE),
     lowerings={"onnxruntime": _as_deform_conv},
+    fits=_fits,
 )

@@ -73,6 +73,7 @@ def _scatter_single(signature: NodeSignature) -> Body | None:
 GATHER_TOKENS = OpDefinition(
     name="GatherTokens",
     inputs=("tokens", "indices"),
+    shapes=("BNC", "BK"),
     output="gathered",
     attributes=(),
     moves_values=True,
@@ -90,6 +91,7 @@ GATHER_TOKENS = OpDefinition(
 SCATTER_TOKENS = OpDefinition(
     name="ScatterTokens",
     inputs=("base", "indices", "tokens"),
+    shapes=("BNC", "BK", "BKC"),
     output="scattered",
     attributes=(),
     moves_values=True,

@@ -86,6 +86,7 @@ def merge_tokens(tokens: torch.Tensor, rows: torch.Tensor, count: int) -> torch.
 MATCH_TOKENS = OpDefinition(
     name="MatchTokens",
     inputs=("metric",),
+    shapes=("BNC",),
     output="rows",
     attributes=("r", "prefix"),
     moves_values=False,
@@ -160,11 +161,13 @@ MATCH_TOKENS = OpDefinition(
         interleaved = Gather <axis = 1> (by_side, interleaving)
         rows = Cast <to = 6> (interleaved)
     """),
+    fits=lambda lengths, attributes: attributes["prefix"] <= 2 and 2 * attributes["r"] <= lengths["N"],
 )
 
 MERGE_TOKENS = OpDefinition(
     name="MergeTokens",
     inputs=("tokens", "rows"),
+    shapes=("BNC", "BN"),
     output="merged",
     attributes=("count",),
     moves_values=False,
@@ -184,4 +187,5 @@ MERGE_TOKENS = OpDefinition(
         membership = CastLike (goes_there, tokens)
         merged = MatMul (membership, tokens)
     """),
+    fits=lambda lengths, attributes: 0 < attributes["count"] <= lengths["N"],
 )

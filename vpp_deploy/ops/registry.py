@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any, Final, Literal
 
 import onnx
@@ -28,6 +28,8 @@ OPS: dict[str, OpDefinition] = {
         MERGE_TOKENS,
     )
 }
+STANDARD_DOMAINS: Final = ("", "ai.onnx")
+"""Two names of one domain."""
 _LOWERED_DOMAIN = f"{DOMAIN}.lowered"
 PluginForm = Literal["library", "embedded"]
 """Where a plugin's kernel comes from: a shared library, or PTX in the engine."""
@@ -47,6 +49,26 @@ def vpp_nodes(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
             if node.op_type not in OPS:
                 raise ExportError(f"unknown op {DOMAIN}::{node.op_type} in node {node.name!r}; known: {', '.join(OPS)}")
             yield node
+
+
+def undeclared(model: onnx.ModelProto, allowed: Set[str]) -> onnx.NodeProto | None:
+    """The first node of the main graph that is neither one of `OPS` nor an allowed standard op; None if there is none.
+
+    Args:
+        model: any model.
+        allowed: op types of the standard domain.
+    """
+    node: onnx.NodeProto
+    for node in model.graph.node:
+        is_ours = node.domain == DOMAIN and node.op_type in OPS
+        if not is_ours and (node.domain not in STANDARD_DOMAINS or node.op_type not in allowed):
+            return node
+    return None
+
+
+def op_name(node: onnx.NodeProto) -> str:
+    """A node's op as messages name it: `Add`, `vpp::GatherTokens`."""
+    return f"{node.domain}::{node.op_type}" if node.domain else node.op_type
 
 
 def attach_portable_functions(model: onnx.ModelProto) -> None:
@@ -78,7 +100,7 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
         name of the node they replace; plugin nodes keep theirs.
 
     Raises:
-        ExportError: an unknown op.
+        ExportError: an unknown op, or a node whose inputs or attributes are not what its op takes.
         IncompatibleEngineError: the model was exported with another version of the ops.
     """
     for entry in model.opset_import:
@@ -90,12 +112,12 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
     lowered = onnx.ModelProto()
     lowered.CopyFrom(model)
     strip_functions(lowered)
-    shapes = _static_shapes(lowered)
-    for number, node in enumerate(vpp_nodes(lowered)):
+    for number, (node, signature) in enumerate(_signatures(lowered)):
+        if problem := OPS[node.op_type].misfit(signature):
+            raise ExportError(f"node {node.name!r:.80} of the op {op_name(node)} {problem}")
         if plugins and OPS[node.op_type].plugin:
             _make_plugin(node, plugins)
             continue
-        signature = NodeSignature(_attributes(node), tuple(shapes[name] for name in node.input))
         function_name = f"{node.op_type}_{number}"
         function = OPS[node.op_type].lowered_function(backend, signature, function_name, _LOWERED_DOMAIN)
         for inner in function.node:
@@ -106,6 +128,13 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
             del node.attribute[:]
     _import_domain(lowered, _LOWERED_DOMAIN, 1)
     return onnx.inliner.inline_local_functions(lowered)
+
+
+def _signatures(model: onnx.ModelProto) -> Iterator[tuple[onnx.NodeProto, NodeSignature]]:
+    """The `vpp` nodes with their attributes and the static shapes of their inputs; `()` where one is not known."""
+    shapes = _static_shapes(model)
+    for node in vpp_nodes(model):
+        yield node, NodeSignature(_attributes(node), tuple(shapes.get(name, ()) for name in node.input))
 
 
 def _make_plugin(node: onnx.NodeProto, form: PluginForm) -> None:

@@ -60,6 +60,7 @@ def _lowered(signature: NodeSignature) -> Body:
 SELECT_TOKENS = OpDefinition(
     name="SelectTokens",
     inputs=("scores", "active"),
+    shapes=("BN", "BN"),
     output="indices",
     attributes=("k", "by_position"),
     moves_values=True,
@@ -79,4 +80,5 @@ SELECT_TOKENS = OpDefinition(
     """),
     lowerings={"onnxruntime": _lowered, "tensorrt": _lowered},
     plugin="VppSelectTokens",
+    fits=lambda lengths, attributes: 0 < attributes["k"] <= lengths["N"],
 )

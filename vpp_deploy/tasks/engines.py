@@ -6,6 +6,7 @@ from typing import Final
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines import load_engine
+from vpp_deploy.engines.lowered import check_memory
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.families import STATIC, open_reference
 
@@ -21,5 +22,9 @@ def open_engine(bundle: Bundle, name: str, selection: str = STATIC) -> Engine:
         DependencyError: PyTorch, or the backend's package, is not installed.
         IncompatibleEngineError: there is no such engine in the bundle, or it does not fit.
         CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
+        BundleError: the bundle needs more memory than is allowed.
     """
-    return open_reference(bundle, selection) if name == TORCH else load_engine(bundle, name)
+    if name != TORCH:
+        return load_engine(bundle, name)
+    check_memory(bundle)
+    return open_reference(bundle, selection)

@@ -94,11 +94,40 @@ def _weights(source: WeightsProvenance) -> Text:
 
 
 def worst(tensors: Mapping[str, Any]) -> str:
-    """The largest difference of a parity summary's tensors."""
-    name = max(tensors, key=lambda tensor: tensors[tensor]["maximum"] or 0.0)
-    return f"largest difference {tensors[name]['maximum']:.1e} ({name})"
+    """The largest difference of a parity summary's tensors.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is not one.
+    """
+    _require_names(tensors)
+    name = max(tensors, key=lambda tensor: number(tensors[tensor]["maximum"] or 0.0))
+    return f"largest difference {number(tensors[name]['maximum']):.1e} ({name})"
 
 
 def least_overlap(overlaps: Mapping[str, Any]) -> str:
-    """The smallest overlap of a parity summary's kept sets, as a percentage."""
-    return console.percent(min((point["minimum"] for point in overlaps.values()), default=1.0))
+    """The smallest overlap of a parity summary's kept sets, as a percentage; raises as `worst`."""
+    _require_names(overlaps)
+    return share(min((number(overlaps[point]["minimum"]) for point in overlaps), default=1.0))
+
+
+def _require_names(value: Any) -> None:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{value!r:.40} has no names")
+
+
+def share(value: Any) -> str:
+    """A share of a parity summary as a percentage; raises as `worst`."""
+    return console.percent(number(value))
+
+
+def number(value: Any) -> float:
+    """A number of a parity summary.
+
+    Raises:
+        TypeError, ValueError: it is something else, or beyond all measure.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{value!r:.40} is not a number")
+    if not abs(value) < 1e300:
+        raise ValueError("a number beyond all measure")
+    return float(value)

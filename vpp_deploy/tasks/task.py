@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +25,13 @@ class RunRequest:
     """What `vpp-deploy infer` is asked for, whatever the task.
 
     Attributes:
-        source: what to run on: a file or a folder.
+        source: what to run on: a file or a folder; as an `InputFile`, with how to read it.
         output: what to draw or write the results into; None for nothing.
         json: file of JSON lines; None for none.
         max_frames: stop after this many frames; None for all.
     """
 
-    source: Path
+    source: str | PathLike[str]
     output: Path | None = None
     json: Path | None = None
     max_frames: int | None = None

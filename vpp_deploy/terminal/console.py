@@ -6,16 +6,22 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, TextIO
+from typing import IO, Any, Final, TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from vpp_deploy.errors import OutputError
+from vpp_deploy.terminal.streams import LastingStream
+
 _PLAIN_WIDTH: Final = 200
 """Columns for tables that go to a file or a pipe, where nothing should be cut off."""
+_WIDTHS: Final = range(20, 2000)
+"""What `COLUMNS` may ask for; anything else, such as the 0 of a terminal without a window, is no width."""
 
 
 def stdout() -> Console:
@@ -28,15 +34,42 @@ def stderr() -> Console:
     return _console(sys.stderr)
 
 
+class _SafeConsole(Console):
+    """A console on which no text of others (names of files, models and classes) can do anything but be read."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Give the segments of a renderable, with control characters in its text spelled out."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(_spelled_out(segment.text, but="\n"), segment.style)
+
+
 def _console(file: TextIO) -> Console:
     # Made anew each time: the streams may have been redirected, and making one is cheap.
-    width = None if file.isatty() or "COLUMNS" in os.environ else _PLAIN_WIDTH
-    return Console(file=file, width=width, markup=False, emoji=False, highlight=False)
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    width = columns()
+    if width is None and not file.isatty():
+        width = _PLAIN_WIDTH
+    return _SafeConsole(file=file, width=width, markup=False, emoji=False, highlight=False, _environ=environment)
+
+
+def columns(variable: str = "COLUMNS") -> int | None:
+    """The width that an environment variable asks for; None where it asks for none that can be."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdecimal() and len(text) < 5 and int(text) in _WIDTHS else None
+
+
+def is_watched(file: IO[str]) -> bool:
+    """Whether somebody looks at a stream while it is written: `FORCE_COLOR` gives colours to a pipe, not movement."""
+    return file.isatty()
 
 
 def say(message: str | Text) -> None:
     """Print a line on standard output; a terminal may fold it, nothing else does."""
-    stdout().print(message, soft_wrap=True)
+    line = Text(_spelled_out(message)) if isinstance(message, str) else _text_spelled_out(message)
+    stdout().print(line, soft_wrap=True)
 
 
 def show(renderable: RenderableType) -> None:
@@ -44,7 +77,7 @@ def show(renderable: RenderableType) -> None:
     out = stdout()
     with out.capture() as captured:
         out.print(renderable)
-    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    out.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().split("\n")[:-1]))
 
 
 def warn(message: str) -> None:
@@ -64,13 +97,34 @@ def next_command(*words: str) -> None:
 
 def one_line(message: str) -> str:
     """The message without line breaks, and with whatever could disturb a terminal (file names can) spelled out."""
-    joined = " ".join(line.strip() for line in message.splitlines())
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in joined)
+    return _spelled_out(" ".join(line.strip() for line in message.splitlines()))
+
+
+def _spelled_out(text: str, but: str = "") -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() or char in but else repr(char)[1:-1] for char in text)
+
+
+def _text_spelled_out(text: Text) -> Text:
+    if text.plain.isprintable():
+        return text
+    result = Text(style=text.style)
+    for piece in text.divide(range(1, len(text))):
+        result.append_text(piece if piece.plain.isprintable() else Text(_spelled_out(piece.plain), piece.style))
+    return result
 
 
 def print_json(data: Any) -> None:
-    """Print data as JSON, and nothing else, on standard output."""
+    """Print data as JSON, and nothing else, on standard output.
+
+    Raises:
+        OutputError: it cannot be written, for example to a full disk.
+    """
     sys.stdout.write(json.dumps(data, indent=2, allow_nan=False) + "\n")
+    sys.stdout.flush()
+    if isinstance(sys.stdout, LastingStream) and sys.stdout.problem:
+        raise OutputError(f"standard output cannot be written: {sys.stdout.problem}")
 
 
 def table(*headers: str, title: str | None = None) -> Table:
@@ -103,7 +157,7 @@ def heading(text: str) -> None:
 def steps() -> Iterator[Callable[[str], None]]:
     """A function to report the step that begins: a spinner on a terminal, otherwise a line on standard output."""
     err = stderr()
-    if not err.is_terminal:
+    if not is_watched(err.file):
         yield lambda step: say(one_line(step))
         return
     with err.status("") as status:

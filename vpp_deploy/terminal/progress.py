@@ -28,7 +28,7 @@ def frame_bar() -> Iterator[FrameProgress]:
         TextColumn("frames  {task.fields[rate]} fps  ETA"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
         task = bar.add_task("", total=None, rate="–")
 
         def update(done: int, expected: int | None) -> None:
@@ -48,7 +48,7 @@ def video_bar() -> Iterator[VideoProgress]:
     """
     err = console.stderr()
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("videos  ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -64,9 +64,9 @@ def step_bar(what: str) -> Iterator[StepProgress]:
         A function to call with the name of a step and the share of it that is done.
     """
     err = console.stderr()
-    if not err.is_terminal:
+    if not console.is_watched(err.file):
         console.say(what)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
         task = bar.add_task(what, total=None)
         yield lambda step, share: bar.update(task, description=console.one_line(step), completed=share, total=1.0)

@@ -24,7 +24,11 @@ struct SessionState {
     StreamState stream;
     TrackerState tracker;
     std::int64_t frames = 0;  ///< how many frames of the video have been seen
+    std::string bundle = {};  ///< which graphs and weights it is of; empty for a state that is made by hand
 };
+
+/// Bytes of memory that a session takes for what a manifest says, unless its caller allows more.
+constexpr std::size_t kMostMemory = 2'000'000'000;
 
 /// One video on one engine, frame by frame and strictly in order.
 ///
@@ -33,9 +37,10 @@ class Session {
   public:
     /// @param manifest of the bundle.
     /// @param stream a new stream of an engine of this bundle.
+    /// @param max_memory bytes that tensors of the manifest's sizes may take.
     /// @throws UsageError the bundle takes selection noise.
-    /// @throws BundleError the graphs do not take and give what a video session needs.
-    Session(const Manifest& manifest, std::unique_ptr<EngineStream> stream);
+    /// @throws BundleError the graphs do not take and give what a video session needs, or too much memory.
+    Session(const Manifest& manifest, std::unique_ptr<EngineStream> stream, std::size_t max_memory = kMostMemory);
 
     /// Letterbox a picture.
     ///
@@ -49,7 +54,7 @@ class Session {
     /// @returns the result; its `time` and `name` are left for the caller to fill in. `seconds` has the parts `engine`
     ///     and `host`, letterboxing not included.
     /// @throws UsageError the frame is not of the model's size.
-    /// @throws DeviceError the engine failed.
+    /// @throws DeviceError the engine failed, or gave NaN, infinity, or positions that there are not.
     FrameResult step(const Frame& frame);
 
     /// Letterbox the next picture and process it; see `frame` and above.

@@ -18,18 +18,24 @@ class ReplayStream final : public EngineStream {
     SharedTensors inputs;  ///< of the last one
     std::shared_ptr<const Tensor> prefetched;
     Json calls = Json::array();
+    GraphRole phase = GraphRole::Init;
 
     Tensors run(const SharedTensors& given) override {
+        phase = GraphRole::Step;
         inputs = given;
         return outputs;
     }
     void prefetch(const SharedTensors& given) override { prefetched = given.at("frame"); }
-    void reset() override { calls.push_back("reset"); }
+    void reset() override {
+        phase = GraphRole::Init;
+        calls.push_back("reset");
+    }
     StreamState snapshot() override {
         calls.push_back("snapshot");
-        return {GraphRole::Step, {{"marker", Tensor(DType::Int32, {1})}}};
+        return {phase, {{"marker", Tensor(DType::Int32, {1})}}};
     }
     void restore(const StreamState& state) override {
+        phase = state.phase;
         calls.push_back("restore " + std::to_string(state.tensors.count("marker")));
     }
 };

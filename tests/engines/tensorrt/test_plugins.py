@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import vpp_deploy
+from tests.engines.recording_device import RecordingDevice
+from tests.engines.records import store
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.engines import TensorRtBuildOptions
+from vpp_deploy.engines.backend import Surroundings
+from vpp_deploy.engines.cuda_library import CudaVersion
+from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, source_hashes
-from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PluginLibrary, library_of_engine
+from vpp_deploy.engines.tensorrt import RECORDS, plugin_library
+from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PluginLibrary, library_of_engine, load_into
 from vpp_deploy.engines.tensorrt.plugins import NO_PLUGINS, Plugins, choose
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError, PluginError, UsageError
 from vpp_deploy.machine import Gpu
@@ -41,7 +49,9 @@ def _no_search_path(monkeypatch: pytest.MonkeyPatch) -> None:
     ("backend", "version", "searched", "form"),
     [
         ("tensorrt", "11.4.0.106", False, "embedded"),
-        ("tensorrt", "10.9.0.34", True, "embedded"),
+        ("tensorrt", "11.2.1.2", True, "embedded"),
+        ("tensorrt", "10.14.1.48.post1", False, None),
+        ("tensorrt", "10.9.0.34", True, "library"),
         ("tensorrt", "10.8.0.43", False, None),
         ("tensorrt", "10.8.0.43", True, "library"),
         ("tensorrt-rtx", "1.7.1.116", False, None),
@@ -59,6 +69,42 @@ def test_the_default_is_the_best_that_is_there(
     assert (chosen.library is not None) == (form == "library")
     assert choose(backend, version, "none") == NO_PLUGINS
     assert choose(backend, version, library=path) == Plugins("library", PluginLibrary.read(path))
+
+
+@pytest.mark.parametrize(
+    ("version", "numpy", "reason"),
+    [
+        ("11.4.0.106", "2.4.6", None),
+        (
+            "11.1.0.106",
+            "2.4.0",
+            "cannot embed plugins with NumPy 2.4.0: install TensorRT 11.2 or later, or 'numpy<2.4'",
+        ),
+        ("11.1.0.106", "2.3.5", None),
+        ("10.14.1.48.post1", "2.3.5", "cannot embed more than one plugin: install 11.2 or later"),
+        ("10.8.0.43", "2.3.5", "has no embedded plugins, tensorrt has them from 10.9 on"),
+    ],
+)
+def test_what_stands_in_the_way_of_embedded_plugins_is_said(
+    version: str, numpy: str, reason: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions = {"tensorrt-cu12": version, "numpy": numpy}
+    monkeypatch.setattr("vpp_deploy.engines.tensorrt.plugins.installed_version", versions.get)
+    form = choose("tensorrt", version).form
+    problems = RECORDS["tensorrt"].problems(Surroundings(versions.get, ()))
+    ability = RECORDS["tensorrt"].examine(Surroundings(versions.get, ()))
+    if reason is None:
+        assert (form, problems, ability.plugins) == ("embedded", (), ("embedded",))
+        assert not caplog.messages
+        return
+    assert (form, ability.plugins) == (None, ())
+    with pytest.raises(UsageError, match=re.escape(reason)):
+        choose("tensorrt", version, "embedded")
+    if "cannot" in reason:  # not only by what it never promised
+        assert caplog.messages == [f"tensorrt {version} {reason}; building with --plugins none"]
+        assert problems == (f"tensorrt {version} {reason}; until then use --plugins library or none",)
+    else:
+        assert (caplog.messages, problems) == ([], ())
 
 
 def test_engines_with_other_plugins_have_other_fingerprints(tmp_path: Path) -> None:
@@ -100,6 +146,22 @@ def test_a_library_that_is_not_there(place: str, tmp_path: Path) -> None:
     assert "cmake -S plugins -B build/plugins -DTENSORRT_INCLUDE_DIR=FOLDER" in str(caught.value)
     with pytest.raises(PluginError, match=rf"\${PATH_VARIABLE} is not set"):
         choose("tensorrt-rtx", "1.7", "library")
+
+
+def test_a_library_of_a_newer_cuda_than_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused before it is loaded, which these files could not be."""
+    newer = PluginLibrary.read(library(tmp_path / "a", content=b"vpp_plugins_cuda=13010\0"))
+    assert newer.cuda == (13, 1)
+    monkeypatch.setattr(plugin_library, "driver_cuda", lambda: CudaVersion(12, 8))
+    with pytest.raises(PluginError, match=r"with CUDA 13\.1, but the driver here knows CUDA 12\.8 at most"):
+        load_into(None, "tensorrt", newer)
+    older, unknown = library(tmp_path / "b", content=b"vpp_plugins_cuda=12090\0"), library(tmp_path / "c")
+    for path in (older, unknown):  # and without a driver, where engines are only built
+        with pytest.raises(PluginError, match="does not load"):
+            load_into(None, "tensorrt", PluginLibrary.read(path))
+    monkeypatch.setattr(plugin_library, "driver_cuda", lambda: None)
+    with pytest.raises(PluginError, match="does not load"):
+        load_into(None, "tensorrt", newer)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x7fELF without a version", b"vpp_plugins_version=1\0"])
@@ -167,9 +229,7 @@ def with_plugins(micro_bundle: Bundle, tmp_path: Path) -> Bundle:
         files={},
         details=details(library(tmp_path / "plugins")),
     )
-    folder = bundle.engine_folder("tensorrt-rtx")
-    folder.mkdir()
-    (folder / RECORD_FILE).write_text(record.model_dump_json())
+    store(bundle.engine_folder("tensorrt-rtx"), record)
     return bundle
 
 
@@ -192,6 +252,33 @@ def test_a_truncated_engine_is_refused_first(with_plugins: Bundle) -> None:
         vpp_deploy.load_engine(with_plugins, "tensorrt-rtx")
     assert caught.value.exit_code == ExitCode.INCOMPATIBLE
     assert "build-engine" in str(caught.value)
+
+
+def test_tensorrt_loads_engines_onto_the_gpu_of_the_buffers(
+    with_plugins: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever GPU the thread has chosen before, as PyTorch lets it."""
+    device, found = RecordingDevice(), []
+
+    def runtime(*arguments: object, **named: object) -> SimpleNamespace:
+        device.demand_current()
+        found.append(arguments)
+        return SimpleNamespace(create_context=lambda role: None)
+
+    place = "vpp_deploy.engines.tensorrt.engine"
+    gpu = Gpu("NVIDIA L4", "580.10", "23034 MiB", "8.9")
+    for name, value in {
+        "nvidia_gpus": lambda: (gpu,),
+        "CudaDevice": lambda: device,
+        "TensorRtRuntime": runtime,
+        "DeviceStream": lambda *arguments: arguments,
+    }.items():
+        monkeypatch.setattr(f"{place}.{name}", value)
+    monkeypatch.setattr(EngineFiles, "path", lambda files, name: files.folder / name)  # there are none
+    engine = vpp_deploy.load_engine(with_plugins, "tensorrt-rtx", plugin_library=tmp_path / "plugins")
+    for _ in range(2):
+        assert engine.open_stream()[1] is device
+    assert len(found) == 1
 
 
 def test_an_engine_for_another_gpu_is_refused_before_anything_is_loaded(

@@ -32,7 +32,7 @@ class FakeContext:
 
 class FakeEngine:
     def __init__(self, shapes: dict[str, tuple[int, ...]], context: FakeContext | None) -> None:
-        self.shapes, self.context = shapes, context
+        self.shapes, self.context, self.floats = shapes, context, "FLOAT"
         self.num_io_tensors = len(shapes)
 
     def get_tensor_name(self, index: int) -> str:
@@ -40,6 +40,10 @@ class FakeEngine:
 
     def get_tensor_shape(self, name: str) -> tuple[int, ...]:
         return self.shapes[name]
+
+    def get_tensor_dtype(self, name: str) -> SimpleNamespace:
+        is_whole = name.startswith(("kept", "positions"))
+        return SimpleNamespace(name="UINT8" if name == "frame" else "INT32" if is_whole else self.floats)
 
     def create_execution_context(self) -> FakeContext | None:
         return self.context
@@ -106,8 +110,8 @@ def test_an_engine_that_does_not_load_here(tmp_path, monkeypatch, found):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"frame": (1, 2, 3)}, r"tensor frame is \[1, 2, 3\], the manifest says \[32, 48, 3\]"),
-        ({"extra": (1,)}, r"tensor extra is \[1\], the manifest says not there"),
+        ({"frame": (1, 2, 3)}, r"tensor 'frame' is UINT8 \[1, 2, 3\], the manifest says UINT8 \[32, 48, 3\]"),
+        ({"extra": (1,)}, r"tensor 'extra' is FLOAT \[1\], the manifest says not there"),
     ],
 )
 def test_an_engine_with_other_tensors(found, change, words):
@@ -115,10 +119,17 @@ def test_an_engine_with_other_tensors(found, change, words):
         check_tensors(FakeEngine(shapes(found, "init") | change, None), found, "init", Path("init.engine"))
 
 
+def test_an_engine_with_other_types(found):
+    engine = FakeEngine(shapes(found, "init"), None)
+    engine.floats = "HALF"
+    with pytest.raises(IncompatibleEngineError, match=r"'logits' is HALF \[6, 5\], the manifest says FLOAT \[6, 5\]"):
+        check_tensors(engine, found, "init", Path("init.engine"))
+
+
 def test_an_engine_without_a_state(found):
     step = shapes(found, "step")
     del step["positions_in"]
-    with pytest.raises(IncompatibleEngineError, match="tensor positions_in is not there"):
+    with pytest.raises(IncompatibleEngineError, match="tensor 'positions_in' is not there"):
         check_tensors(FakeEngine(step, None), found, "step", Path("step.engine"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from vpp_deploy.families import FAMILIES
 from vpp_deploy.families.evit.config import parse_keep, published
 from vpp_deploy.families.evit.model import EViT
 from vpp_deploy.families.papr.catalogue import base_model, lookup
+from vpp_deploy.families.papr.export import sources_of
+from vpp_deploy.families.papr.options import PaprOptions
 from vpp_deploy.families.papr.weights import load_base, load_proposal
 from vpp_deploy.families.vpp.checkpoint import PREFIX, load_detector, official_state_dict
 from vpp_deploy.families.vpp.config import model_config
@@ -60,6 +63,12 @@ def test_prefixes_of_a_vpp_checkpoint(
     assert equal(detector, {name.removeprefix(PREFIX): tensor for name, tensor in detector_state.items()})
 
 
+def quantised(tensor: Tensor) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch will drop it one day; files will stay
+        return torch.quantize_per_tensor(tensor.float(), 0.1, 0, torch.qint8)
+
+
 CHANGES: dict[str, Change] = {
     "integers": Tensor.long,
     "booleans": Tensor.bool,
@@ -72,6 +81,7 @@ CHANGES: dict[str, Change] = {
     "sparse": Tensor.to_sparse,
     "expanded": lambda tensor: tensor.flatten()[:1].expand(tensor.shape),
     "meta": lambda tensor: tensor.to("meta"),
+    "quantised": lambda tensor: quantised(tensor),
 }
 
 
@@ -109,7 +119,7 @@ NAMES = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names])
 def test_types_and_ranks_of_papr_weights(kind: str, name: str, change: str, tmp_path: Path) -> None:
@@ -234,6 +244,23 @@ def test_which_weights_of_an_export(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["export", name, "--checkpoint", str(path), "--weights", "best", "-o", str(tmp_path / "y")]) == 9
 
 
+def test_which_weights_of_a_proposal(tmp_path: Path) -> None:
+    notes = list[str]()
+    raw, averaged = (lively(timm.create_model("resnet18", num_classes=0), seed).state_dict() for seed in (1, 2))
+    features = files.save({"model": raw, "model_ema": averaged}, tmp_path / "proposal.pth")
+    with tiny_models():
+        base = files.save(base_model(lookup("tiny_vit")).state_dict(), tmp_path / "base.pth")
+        request = ExportRequest("papr:tiny_vit", tmp_path / "x.bundle", base, note=notes.append)
+        for wanted, expected in ((None, raw), ("ema", averaged), ("model", raw)):
+            options = PaprOptions(proposal="resnet18", proposal_checkpoint=features, proposal_weights=wanted)
+            _, chosen = sources_of(lookup("tiny_vit"), "resnet18", request, options)
+            loaded = load_proposal("resnet18", chosen.weights).network.state_dict()
+            assert torch.equal(loaded["conv1.weight"], expected["conv1.weight"])
+        assert "takes the raw weights, 'model'; --proposal-weights ema takes the averaged ones" in notes[0]
+        with pytest.raises(UsageError, match="--proposal-weights chooses among the weights of a --proposal-checkpoint"):
+            vpp_deploy.export("papr:tiny_vit", out=tmp_path / "x", checkpoint=base, proposal_weights="ema")
+
+
 @pytest.mark.usefixtures("_family")
 def test_shards_of_an_export(tmp_path: Path) -> None:
     folder = tmp_path / "hub"
@@ -247,6 +274,7 @@ def test_shards_of_an_export(tmp_path: Path) -> None:
         assert all(torch.equal(t, state[name]) for name, t in weights_of(bundle).items())
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("change", [*CHANGES, "nan"])
 @pytest.mark.parametrize("name", ["pos_embed", "patch_embed.proj.weight", "head.weight", "blocks.1.norm1.bias"])
 def test_types_and_ranks_of_evit_weights(name: str, change: str, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from pathlib import Path
 
 import onnx
@@ -12,8 +14,15 @@ import torch
 from onnx import TensorProto, helper
 
 from tests.exporters.checkpoint import files
+from vpp_deploy.bundle.manifest import WeightsProvenance
 from vpp_deploy.errors import CheckpointError
-from vpp_deploy.exporters.checkpoint import CheckpointFile, fingerprint, read_checkpoint, read_safetensors
+from vpp_deploy.exporters.checkpoint import (
+    CheckpointFile,
+    checkpoint_record,
+    fingerprint,
+    read_checkpoint,
+    read_safetensors,
+)
 
 
 @pytest.mark.parametrize("name", ["a.bin", "a.pth", "a.pt", "a.ckpt", "a.SAFETENSORS", "a.safetensors", "a", "a.json"])
@@ -40,7 +49,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64
         (b"\n<!DOCTYPE html><html>Sign in", "web page"),
         (b'{"error": "not found"}', "JSON"),
         (b"[1, 2]", "JSON"),
-        (b"{broken", "not a readable index"),
+        (b"{broken", "is not JSON"),
         (b"[" * 100_000, "index of shards"),
         (b"GGUF\x03\0\0\0", "GGUF"),
         (b"\x1f\x8b\x08\0", "gzip"),
@@ -140,3 +149,31 @@ def test_a_bundles_weights_are_one_safetensors_file(sharded: Path) -> None:
     torch.save(files.state(), sharded / "weights.safetensors")
     with pytest.raises(CheckpointError, match="is not a safetensors file"):
         read_safetensors(sharded / "weights.safetensors")
+
+
+@pytest.mark.parametrize("form", ["zip", "safetensors"])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"caf\xe9.pth", r"caf\xe9.pth"),
+        (b"two\nlines.pth", r"two\nlines.pth"),
+        ("one\u2028two.pth".encode(), r"one\u2028two.pth"),
+        (b"\x1b[31mred.pth", r"\x1b[31mred.pth"),
+        ("schön 🙂.pth".encode(), "schön 🙂.pth"),
+    ],
+)
+def test_names_of_any_bytes(name: bytes, shown: str, form: str, tmp_path: Path) -> None:
+    weights = {"a.weight": torch.ones(2, 2)}
+    (folder := tmp_path / os.fsdecode(name)).mkdir()
+    data = io.BytesIO()
+    if form == "zip":
+        torch.save(weights, data)
+    else:
+        data.write(safetensors.torch.save(weights))
+    for path in (folder / os.fsdecode(name), folder / "model.safetensors"):
+        path.write_bytes(data.getvalue())
+        assert torch.equal(read_checkpoint(path)["a.weight"], weights["a.weight"])
+    assert torch.equal(read_checkpoint(folder)["a.weight"], weights["a.weight"])
+    record = checkpoint_record(folder / os.fsdecode(name))
+    assert record.name == checkpoint_record(folder).name == shown
+    assert WeightsProvenance.model_validate_json(record.model_dump_json()) == record

@@ -10,6 +10,7 @@ import datetime as dt
 import decimal
 import enum
 import functools
+import importlib
 import io
 import os
 import pathlib
@@ -162,7 +163,7 @@ def test_dictionaries_of_any_class_hold_weights(wrapper: Any, protocol: int, tmp
 
 
 def test_libraries_of_training(tmp_path: Path) -> None:
-    """Genuine objects of mmengine, yacs, omegaconf and Lightning, where they are installed."""
+    """Genuine objects of mmengine, yacs and omegaconf, where they are installed."""
     beside: dict[str, Any] = {}
     with_weights: Any = dict
     if has("mmengine"):
@@ -183,15 +184,39 @@ def test_libraries_of_training(tmp_path: Path) -> None:
         from omegaconf import OmegaConf
 
         beside["config"] = OmegaConf.create({"a": {"b": [1, "${a.c}"], "c": 2}})
-    if has("lightning_fabric") or has("pytorch_lightning"):
-        from lightning_fabric.utilities.data import AttributeDict
-
-        beside["hyper_parameters"] = AttributeDict(lr=1, inner=AttributeDict(a=2))
     if not beside:
-        pytest.skip("none of mmengine, yacs, omegaconf and Lightning is installed")
+        pytest.skip("none of mmengine, yacs and omegaconf is installed")
     for form in files.FORMATS:
         path = files.save(with_weights({**beside, "state_dict": files.state()}), tmp_path / "x.pth", form)
         assert files.same(read_checkpoint(path), files.state())
+
+
+def test_a_checkpoint_of_lightning(tmp_path: Path) -> None:
+    """As its Trainer writes it: with hyperparameters, callbacks, loops and an optimizer."""
+    lightning: Any = pytest.importorskip("lightning")
+    data: Any = importlib.import_module("lightning.fabric.utilities.data")
+
+    class Module(lightning.LightningModule):  # type: ignore[misc, name-defined]
+        def __init__(self, options: Any, folder: Path) -> None:
+            super().__init__()
+            self.save_hyperparameters()
+            self.layer = torch.nn.Linear(3, 2)
+
+        def training_step(self, batch: Any, index: int) -> Any:
+            return self.layer(batch).sum()
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.Adam(self.parameters())
+
+    module = Module(data.AttributeDict(lr=1, inner=data.AttributeDict(a=2)), tmp_path)
+    trainer = lightning.Trainer(
+        accelerator="cpu", max_epochs=1, logger=False, default_root_dir=tmp_path, enable_progress_bar=False,
+        callbacks=[lightning.pytorch.callbacks.ModelCheckpoint(tmp_path)],
+    )  # fmt: skip
+    trainer.fit(module, torch.ones(4, 3))
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    for path in tmp_path.glob("*.ckpt"):
+        assert files.same(read_checkpoint(path), dict(module.state_dict()))
 
 
 def has(package: str) -> bool:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from tests.exporters.checkpoint import files
+from vpp_deploy.errors import CheckpointError
 from vpp_deploy.exporters.checkpoint import pytorch, read_checkpoint
 
 
@@ -234,3 +235,19 @@ def test_files_are_closed_and_threads_do_not_matter(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_zip_file_packed_with_backslashes(tmp_path: Path) -> None:
+    path = files.save(files.state(), tmp_path / "x.pth")
+    packed = tmp_path / "windows.pth"
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(packed, "w") as target:
+        for entry in source.infolist():
+            renamed = zipfile.ZipInfo("x")
+            renamed.filename = entry.filename.replace("/", "\\")
+            target.writestr(renamed, source.read(entry))
+    assert files.same(read_checkpoint(packed), files.state())
+
+
+def test_a_path_with_backslashes_is_told_how_to_write_it() -> None:
+    with pytest.raises(CheckpointError, match="no such file; its name has backslashes: write folders with /"):
+        read_checkpoint(Path(r"weights\no_such.pth"))

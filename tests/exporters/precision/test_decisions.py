@@ -87,6 +87,7 @@ def test_an_op_is_known_by_what_it_says_of_itself(
     made_up = OpDefinition(
         name="ShuffleTokens",
         inputs=("tokens", "others"),
+        shapes=("AB", "AB"),
         output="shuffled",
         attributes=(),
         moves_values=moves_values,

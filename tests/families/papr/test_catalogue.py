@@ -64,6 +64,8 @@ def test_a_model_by_name():
         ("vit_tiny_patch16_224", (225, 224), "use 240x224"),
         ("convnext_atto", (0, 100), "use 32x128"),
         ("swin_tiny_patch4_window7_224", (224, 200), "use 224x224"),
+        ("vit_tiny_r_s16_p8_224", (232, 240), "takes multiples of 32x32; use 256x256"),  # its ConvNet strides too
+        ("vit_small_resnet50d_s16_224", (224, 232), "takes multiples of 16x16; use 224x240"),
     ],
 )
 def test_sizes_that_do_not_fit(name, size, advice):
@@ -81,13 +83,10 @@ def test_weights_that_are_nowhere_published():
         papr_model(PaprConfig("mae_vit_base_patch16_224", 1.0))
 
 
-def test_what_cannot_be_fetched(monkeypatch):
-    def fail(*_, **__):
-        raise OSError("no route")
-
-    monkeypatch.setattr(catalogue.timm, "create_model", fail)
-    with pytest.raises(CheckpointError, match="could not be fetched: no route"):
-        catalogue.base_model(lookup("vit_tiny_patch16_224"), pretrained=True)
+def test_a_clip_proposal_is_nowhere_published():
+    clips = replace(lookup("vit_tiny_patch16_224"), clips=True)
+    with pytest.raises(CheckpointError, match=r"proposal x3d_s are not published by name; .* PyTorchVideo"):
+        catalogue.published_proposal(catalogue.fitting_proposal(clips, "x3d_s"))
 
 
 def test_videomae_takes_rectangles():

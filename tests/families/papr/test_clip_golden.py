@@ -27,7 +27,7 @@ def test_case(golden: Model, case: str) -> None:
     model = networks.video_mae(golden.config["model"])
     position = golden.weights["backbone.pos_embed"]
     torch.testing.assert_close(model.videomae.embeddings.position_embeddings, position)
-    model.load_state_dict(videomae_tensors(golden.weights), strict=True)
+    model.load_state_dict(videomae_tensors(golden.weights, model.state_dict()), strict=True)
     papr = PaprModel(model, None, golden.config["cases"][case]["z"])
     seen: dict[str, torch.Tensor] = {}
 

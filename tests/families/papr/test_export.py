@@ -15,14 +15,14 @@ import torch
 
 import vpp_deploy
 from tests.exporters.reduced import reduced_bundle
+from tests.families.papr.conftest import Hub
 from tests.families.papr.random_models import lively
 from tests.families.papr.tiny import assert_engine_agrees, tiny_models
-from vpp_deploy import PaprConfig, RandomWeights, export_papr, ops
+from vpp_deploy import PaprConfig, RandomWeights, export, ops
 from vpp_deploy.bundle import Bundle, ClassificationManifest
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.engines import TensorRtBuildOptions
 from vpp_deploy.errors import CheckpointError, ConfigError, ExportError, UsageError
-from vpp_deploy.families.papr import catalogue
 from vpp_deploy.families.papr.catalogue import base_model, lookup, papr_model
 from vpp_deploy.families.papr.names import CATALOGUE
 
@@ -53,7 +53,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     def bundle(case: str) -> vpp_deploy.Bundle:
         if case not in made:
             out = folder / f"{case}.bundle"
-            made[case] = export_papr(CASES[case], out=out, random_weights=RandomWeights(1), batch=2)
+            made[case] = export(CASES[case], out=out, random_weights=RandomWeights(1), batch=2)
         return made[case]
 
     return bundle
@@ -218,7 +218,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_checkpoints_and_labels(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     labels = [f"bird {number}" for number in range(7)]
-    bundle = export_papr(
+    bundle = export(
         PaprConfig("tiny_vit", 0.5, proposal="resnet18"),
         out=tmp_path / "birds.bundle",
         checkpoint=checkpoints["vit"],
@@ -240,21 +240,16 @@ def test_checkpoints_and_labels(checkpoints: dict[str, Path], tmp_path: Path) ->
     assert_engine_agrees(bundle)
 
 
-def test_what_is_fetched_is_named(checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: Any) -> None:
-    """A network is not needed: what would be fetched is made here."""
-    make, asked = timm.create_model, []
-
-    def fetch(name: str, pretrained: bool = False, **arguments: Any) -> Any:
-        asked.extend([name] * pretrained)
-        return lively(make(name, **arguments))
-
-    monkeypatch.setattr(catalogue.timm, "create_model", fetch)
+def test_what_is_fetched_is_named(checkpoints: dict[str, Path], hub: Hub, tmp_path: Path) -> None:
+    shutil.copy(checkpoints["proposal"], hub("timm/resnet18.tv_in1k") / "model.safetensors")
     arguments = {"checkpoint": checkpoints["vit"], "labels": list("abcdefg")}
     config = PaprConfig("tiny_vit", 0.5, proposal="resnet18")
-    bundle = export_papr(config, out=tmp_path / "fetched.bundle", **arguments)
+    bundle = export(config, out=tmp_path / "fetched.bundle", **arguments)
     source = bundle.manifest.provenance.proposal_weights
     assert source is not None
-    assert (asked, source.kind, source.name) == (["resnet18.tv_in1k"], "pretrained", "resnet18.tv_in1k")
+    assert (source.kind, source.name) == ("pretrained", "resnet18.tv_in1k")
+    stored = safetensors.torch.load_file(bundle.weights_path)["proposal.network.conv1.weight"]
+    assert torch.equal(stored, safetensors.torch.load_file(checkpoints["proposal"])["conv1.weight"])
 
 
 @pytest.mark.parametrize(
@@ -283,16 +278,16 @@ def test_a_failed_export_leaves_nothing(
 ) -> None:
     wanted = PaprConfig(**{"model": "tiny_vit", "keep": 0.5, **config})
     with pytest.raises(error, match=message):
-        export_papr(wanted, out=tmp_path / "x.bundle", **arguments)
+        export(wanted, out=tmp_path / "x.bundle", **arguments)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_checkpoints_and_labels_that_do_not_fit(checkpoints: dict[str, Path], tmp_path: Path) -> None:
     config, before = PaprConfig("tiny_vit", 1), set(tmp_path.iterdir())
     with pytest.raises(CheckpointError, match=r"does not fit VisionTransformer.*head\.bias"):
-        export_papr(config, out=tmp_path / "x.bundle", checkpoint=checkpoints["vit"], labels=["a", "b"])
+        export(config, out=tmp_path / "x.bundle", checkpoint=checkpoints["vit"], labels=["a", "b"])
     with pytest.raises(CheckpointError, match="does not fit VisionTransformer"):
-        export_papr(config, out=tmp_path / "x.bundle", checkpoint=checkpoints["proposal"])
+        export(config, out=tmp_path / "x.bundle", checkpoint=checkpoints["proposal"])
     assert set(tmp_path.iterdir()) == before
 
 
@@ -316,6 +311,6 @@ _IMAGE_MODELS = [name for name, entry in CATALOGUE.items() if not entry.clips]
 )
 def test_the_whole_catalogue_at_its_real_size(name: str, proposal: str, tmp_path: Path) -> None:
     config = PaprConfig(name, 0.5, proposal=proposal)
-    bundle = export_papr(config, out=tmp_path / "real.bundle", random_weights=RandomWeights())
+    bundle = export(config, out=tmp_path / "real.bundle", random_weights=RandomWeights())
     assert_engine_agrees(bundle)
     shutil.rmtree(bundle.path)  # gigabytes, which pytest would keep

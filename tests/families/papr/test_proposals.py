@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vpp_deploy.errors import CheckpointError, ExportError
+from vpp_deploy.errors import ExportError
 from vpp_deploy.families.papr.names import CLIP_PROPOSALS, IMAGE_PROPOSALS, PROPOSALS
 from vpp_deploy.families.papr.proposals import ClipProposal, proposal
 from vpp_deploy.families.papr.slowonly import SlowOnly
@@ -70,6 +70,4 @@ def test_parameter_names_are_those_of_pytorchvideo():
 def test_unknown_proposal():
     with pytest.raises(ExportError, match=r"did you mean .*mobileone_s0"):
         proposal("mobileone_so")
-    with pytest.raises(CheckpointError, match="PyTorchVideo"):
-        proposal("x3d_s", pretrained=True)
     assert len(PROPOSALS) == 10

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import ImageDraw
+from PIL import Image, ImageDraw
 
 from tests.bundle.classifier_factory import CLIP, COLUMNS, HEIGHT, ROWS, WIDTH, make_classifier
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest, ClassifierPreprocessing
@@ -54,7 +55,10 @@ def no_header(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vpp_deploy.tasks.classification.overlay.draw_header", lambda canvas, lines: 0)
 
 
-@pytest.mark.parametrize("size", [(384, 640), (1080, 1920), (64, 48), (5, 300), (1, 1), (2, 9)])
+SIZES = [(384, 640), (1080, 1920), (64, 48), (5, 300), (1, 1), (2, 9), (1, 60_000), (60_000, 1)]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_the_picture_keeps_size_and_type_and_the_frame_is_not_changed(
     size: Size, manifest: ClassificationManifest
 ) -> None:
@@ -64,6 +68,18 @@ def test_the_picture_keeps_size_and_type_and_the_frame_is_not_changed(
     assert drawn.shape == (*size, 3)
     assert drawn.dtype == np.uint8
     np.testing.assert_array_equal(frame.original, before)
+
+
+@pytest.mark.usefixtures("no_header")
+def test_a_picture_that_could_be_read_can_be_drawn(
+    manifest: ClassificationManifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow's limit of pixels is for what is read; here it is lowered to spare memory."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        drawn = draw_classification(make_frame((400, 600)), make_result([0, 4]), manifest)
+    assert drawn.shape == (400, 600, 3)
 
 
 @pytest.mark.usefixtures("no_header")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -10,6 +12,7 @@ from timm.data import create_transform
 
 from vpp_deploy.bundle.classification_manifest import ClassifierPreprocessing
 from vpp_deploy.frames import Size
+from vpp_deploy.tasks.classification.crop_resize import FILTERS, resized_part
 from vpp_deploy.tasks.classification.resize import Region, resize_and_crop, visible_region
 
 CROP_MODES = {"center-crop": "center", "squash": "squash"}
@@ -94,3 +97,42 @@ def test_what_is_outside_the_visible_region_does_not_reach_the_model() -> None:
     image[top:bottom, left:right] = 100
     pixels, _ = resize_and_crop(image, (30, 30), how)
     assert (pixels[1:-1, 1:-1] == 100).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    original=st.tuples(st.integers(1, 60), st.integers(1, 60)),
+    higher=st.integers(0, 40),
+    width=st.integers(1, 90),
+    share=st.tuples(*[st.floats(0, 1)] * 4),
+    interpolation=st.sampled_from(["bilinear", "bicubic"]),
+)
+def test_a_part_of_a_resized_picture_is_what_pillow_cuts_out_of_the_whole(
+    original: Size, higher: int, width: int, share: tuple[float, ...], interpolation: str
+) -> None:
+    resized = original[0] + higher, width
+    size = tuple(max(1, int(part * length)) for part, length in zip(share[:2], resized, strict=True))
+    top, left = (int(part * (all_ - own)) for part, all_, own in zip(share[2:], resized, size, strict=True))
+    image = random_image(original)
+    whole = Image.fromarray(image).resize(resized[::-1], Image.Resampling[interpolation.upper()])
+    expected = np.array(whole.crop((left, top, left + size[1], top + size[0])))
+    part = resized_part(image, resized, (top, left), size, FILTERS[interpolation])
+    np.testing.assert_array_equal(part, expected)
+
+
+@pytest.mark.parametrize("original", [(1, 60_000), (60_000, 1), (1, 20_000), (3, 40_000)])
+def test_strips_take_no_more_memory_than_they_and_the_model_need(original: Size) -> None:
+    image = random_image(original)
+    tracemalloc.start()
+    pixels, _ = resize_and_crop(image, (224, 224), preprocessing(crop_ratio=0.875))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert pixels.shape == (224, 224, 3)
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("original", [(1, 700), (700, 1)])
+def test_a_strip_that_timm_can_still_resize_gives_its_pixels(original: Size) -> None:
+    how, image = preprocessing(crop_ratio=0.875), random_image(original)
+    pixels, _ = resize_and_crop(image, (224, 224), how)
+    np.testing.assert_array_equal(pixels, by_timm(image, (224, 224), how))

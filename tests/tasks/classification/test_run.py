@@ -140,8 +140,8 @@ def test_bad_outputs_are_told_before_the_first_image(
     monkeypatch.setattr(session, "prepare", lambda batch: pytest.fail("an image was run"))
     before = set(tmp_path.rglob("*"))
     for outputs, error, message in [
-        (ClassificationOutputs(photos), UsageError, "overwrite the video or images"),
-        (ClassificationOutputs(tmp_path), UsageError, "overwrite the video or images"),
+        (ClassificationOutputs(photos), UsageError, "would overwrite .*, which is read"),
+        (ClassificationOutputs(tmp_path), UsageError, "would overwrite .*, which is read"),
         (ClassificationOutputs(tmp_path / "x", tmp_path / "x"), UsageError, "another output"),
         (ClassificationOutputs(tmp_path / "x.gif"), OutputError, r"cannot write \.gif; use .* or a name without ext"),
         (ClassificationOutputs(tmp_path / "x", tmp_path / "none" / "y"), OutputError, "not a folder that exists"),

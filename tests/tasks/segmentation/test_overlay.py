@@ -24,7 +24,7 @@ def test_without_instances_and_selection_points_the_frame_is_unchanged() -> None
     np.testing.assert_array_equal(draw(frame, make_result(make_instances([], SIZE)), NAMES), frame.original)
 
 
-@pytest.mark.parametrize("size", [(384, 640), (720, 1280), (1080, 1920), (64, 48), (5, 300)])
+@pytest.mark.parametrize("size", [(384, 640), (720, 1280), (1080, 1920), (64, 48), (5, 300), (1, 60_000), (60_000, 1)])
 def test_the_picture_keeps_size_and_type_and_the_frame_is_not_changed(size: Size) -> None:
     frame = make_frame(grey(size), (64, 64))
     before = frame.original.copy()

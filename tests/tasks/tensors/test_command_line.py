@@ -68,7 +68,11 @@ def test_values_that_are_no_numbers_are_counted(sums: Bundle, cli: Cli, tmp_path
     frames = numbers(1)
     frames[0]["values"][0, 0] = np.nan
     np.savez(tmp_path / "in.npz", **stacked(frames))  # type: ignore[arg-type]
-    assert cli("infer", sums.path, tmp_path / "in.npz", "--json", tmp_path / "out.jsonl").code == 0
+    command = ["infer", sums.path, tmp_path / "in.npz", "--json", tmp_path / "out.jsonl"]
+    cli(*command).assert_one_line_error(
+        ExitCode.BAD_INPUT, "frame 0: of sum, 1 of 2 values", "NaN", "--allow-nonfinite"
+    )
+    assert cli(*command, "--allow-nonfinite").code == 0
     (record,) = map(json.loads, (tmp_path / "out.jsonl").read_text().splitlines())
     assert record["outputs"]["sum"]["non_finite"] == 1
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import os
+import tracemalloc
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +18,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.manifest import TensorSpec
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.errors import UsageError, VideoError, VppDeployError
+from vpp_deploy.media import InputFile
 from vpp_deploy.tasks.tensors.source import open_source, picture_input
 
 
@@ -36,6 +40,46 @@ def test_arrays_are_read_frame_by_frame(sums: Bundle, tmp_path: Path) -> None:
             assert all(np.array_equal(given[name], wanted[name]) for name in wanted)
     assert len(read(tmp_path / "inputs.npz", sums, max_frames=3)) == 3
     assert len(read(tmp_path / "inputs.npz", sums, max_frames=9)) == 4
+
+
+def test_arrays_in_the_order_of_fortran_are_the_same_arrays(sums: Bundle, tmp_path: Path) -> None:
+    wanted = stacked(numbers(4))
+    np.savez(tmp_path / "turned.npz", **{name: np.asfortranarray(array) for name, array in wanted.items()})
+    given = stacked(read(tmp_path / "turned.npz", sums))
+    assert all(np.array_equal(given[name], wanted[name]) for name in wanted)
+
+
+def test_what_a_file_claims_to_hold_is_not_allocated(sums: Bundle, tmp_path: Path) -> None:
+    """Zeros pack a thousandfold, and a header can claim any length."""
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, dtype, shape in (("values", "<f4", (2**40, 2, 5)), ("steps", "<i4", (2**40, 2))):
+            header = io.BytesIO()
+            np.lib.format.write_array_header_1_0(header, {"descr": dtype, "fortran_order": False, "shape": shape})
+            archive.writestr(f"{name}.npy", header.getvalue() + bytes(4_000_000))
+    tracemalloc.start()
+    assert len(read(tmp_path / "bomb.npz", sums, max_frames=1000)) == 1000
+    with pytest.raises(VideoError, match="an array ends too soon"):
+        for _ in frames_of(tmp_path / "bomb.npz", sums):
+            pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+def frames_of(path: Path, bundle: Bundle) -> Iterator[object]:
+    with open_source(path, manifest_of(bundle)) as source:
+        yield from source
+
+
+def test_options_that_arrays_do_not_have(sums: Bundle, tmp_path: Path) -> None:
+    np.savez(tmp_path / "inputs.npz", **stacked(numbers(2)))  # type: ignore[arg-type]
+    with (
+        pytest.raises(UsageError, match="leave stream 0 out"),
+        open_source(InputFile(tmp_path / "inputs.npz", stream=0), manifest_of(sums)),
+    ):
+        pass
+    with pytest.raises(UsageError, match=f"max_frames is {10**30}"):
+        read(tmp_path / "inputs.npz", sums, max_frames=10**30)
 
 
 def test_a_file_without_frames_is_empty(sums: Bundle, tmp_path: Path) -> None:
@@ -80,7 +124,8 @@ def other_archive(path: Path) -> None:
         (lambda path: None, VideoError, "no such file"),
         (lambda path: path.write_text("values: 3\n"), VideoError, "cannot be read as a file of numpy arrays"),
         (lambda path: path.write_bytes(b""), VideoError, "cannot be read as a file of numpy arrays"),
-        (lambda path: path.mkdir(), VideoError, "cannot be read as a file of numpy arrays"),
+        (lambda path: path.mkdir(), VideoError, "cannot read the file of arrays .* not a regular file"),
+        (os.mkfifo, VideoError, "cannot read the file of arrays .* not a regular file"),
         (truncated, VideoError, "cannot be read as a file of numpy arrays"),
         (damaged, VideoError, "cannot be read as a file of numpy arrays"),
         (single_array, VideoError, "cannot be read as a file of numpy arrays"),

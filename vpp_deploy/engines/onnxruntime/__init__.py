@@ -1,4 +1,4 @@
-"""ONNX Runtime on the processor: the record. It always comes with vpp-deploy."""
+"""ONNX Runtime on the processor: the record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vpp_deploy.registry import lazy
 BACKEND: Final = Backend(
     name="onnxruntime",
     title="ONNX Runtime",
-    extra=None,
+    extra="cpu",
     distributions=("onnxruntime", "onnxruntime-gpu"),
     module="onnxruntime",
     runs_on="cpu",

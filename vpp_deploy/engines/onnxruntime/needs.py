@@ -13,6 +13,8 @@ def providers() -> tuple[tuple[str, ...], str | None]:
 
         return tuple(onnxruntime.get_available_providers()), None
     except (ImportError, OSError, AttributeError) as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == BACKEND.module:
+            return (), f"{BACKEND.name} not installed: {BACKEND.install_command}"
         return (), f"onnxruntime does not load ({error}); run: pip install --force-reinstall onnxruntime"
 
 
@@ -24,7 +26,7 @@ def examine(surroundings: Surroundings) -> Ability:
 
 def problems(surroundings: Surroundings) -> list[str]:
     """What should be repaired: two distributions of ONNX Runtime side by side, or one that does not load."""
-    _, broken = providers()
+    _, broken = providers() if BACKEND.distribution(surroundings.installed) else ((), None)
     return [problem for problem in (_two_runtimes(surroundings), broken) if problem]
 
 
@@ -34,5 +36,5 @@ def _two_runtimes(surroundings: Surroundings) -> str | None:
         return None
     return (
         f"{usual} and {with_cuda} are both installed and overwrite each other's files; run: "
-        f"pip uninstall -y {usual} {with_cuda}, then: pip install {usual} (or {with_cuda}, with CUDA)"
+        f"pip uninstall -y {usual} {with_cuda}, then: {BACKEND.install_command} (or vpp-deploy[gpu], with CUDA)"
     )

@@ -16,5 +16,5 @@ class OnnxRuntimeLoadOptions:
     """
 
     threads: int | None = option(
-        None, "Threads per frame (onnxruntime only).", metavar="N", shown="one per processor", minimum=1
+        None, "Threads per frame (onnxruntime only).", metavar="N", shown="one per processor", minimum=1, maximum=1024
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from vpp_deploy.engines.backend import Backend
+from vpp_deploy.engines.onnxruntime_cuda.options import OnnxRuntimeCudaLoadOptions
 from vpp_deploy.registry import lazy
 
 BACKEND: Final = Backend(
@@ -14,6 +15,7 @@ BACKEND: Final = Backend(
     distributions=("onnxruntime-gpu", "onnxruntime"),  # the second one builds engines, for another machine to run
     module="onnxruntime",
     runs_on="gpu",
+    load_options=OnnxRuntimeCudaLoadOptions,
     examine=lazy("vpp_deploy.engines.onnxruntime_cuda.needs:examine"),
     prepare=lazy("vpp_deploy.engines.onnxruntime_cuda.engine:OnnxRuntimeCudaBuild"),
     load=lazy("vpp_deploy.engines.onnxruntime_cuda.engine:load"),

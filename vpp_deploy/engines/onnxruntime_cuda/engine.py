@@ -8,7 +8,6 @@ from typing import Final
 import onnx
 import onnxruntime
 
-from vpp_deploy import ops
 from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
@@ -17,11 +16,13 @@ from vpp_deploy.engines.device import Context
 from vpp_deploy.engines.device_stream import DeviceStream
 from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
 from vpp_deploy.engines.loaded import BuiltEngine
+from vpp_deploy.engines.lowered import lowered_whole
 from vpp_deploy.engines.onnxruntime import BACKEND as ON_PROCESSOR
-from vpp_deploy.engines.onnxruntime.engine import new_session, session_options
+from vpp_deploy.engines.onnxruntime.sessions import Provider, load_graph, session_options
 from vpp_deploy.engines.onnxruntime_cuda import BACKEND
 from vpp_deploy.engines.onnxruntime_cuda.device import OnnxRuntimeContext, OnnxRuntimeDevice
 from vpp_deploy.engines.onnxruntime_cuda.needs import PROVIDER, REMEDY
+from vpp_deploy.engines.onnxruntime_cuda.options import OnnxRuntimeCudaLoadOptions
 from vpp_deploy.errors import DeviceError
 from vpp_deploy.options import NoOptions
 
@@ -50,24 +51,21 @@ class OnnxRuntimeCudaBuild:
         """Lower the graphs and store them. They are optimised when they are loaded, for the GPU that is there then.
 
         Raises:
+            BundleError: a graph is not what the manifest says, or needs more memory than is allowed.
             OutputError: the bundle cannot be written to.
         """
         bundle = self.bundle
         with engine_writer(bundle, BACKEND.name) as (folder, finish):
-            models = {}
-            for role in bundle.manifest.roles:
-                graph = onnx.load(bundle.graph_path(role), load_external_data=False)
-                models[str(role)] = ops.lower(graph, ON_PROCESSOR.name)
-                onnx.load_external_data_for_model(models[str(role)], str(bundle.path))
+            models = {str(role): lowered_whole(bundle, role, ON_PROCESSOR.name) for role in bundle.manifest.roles}
             externalize(models, folder / _WEIGHTS_FILE)
             for name, model in models.items():
                 onnx.save(model, folder / f"{name}.onnx")
             finish(self.wanted)
 
 
-def load(bundle: Bundle, options: NoOptions) -> OnnxRuntimeCudaEngine:
+def load(bundle: Bundle, options: OnnxRuntimeCudaLoadOptions) -> OnnxRuntimeCudaEngine:
     """Load the engine that a bundle has; see `OnnxRuntimeCudaEngine`."""
-    return OnnxRuntimeCudaEngine(bundle)
+    return OnnxRuntimeCudaEngine(bundle, tf32=options.tf32)
 
 
 class OnnxRuntimeCudaEngine(BuiltEngine):
@@ -76,27 +74,30 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
     Args:
         bundle: a bundle with a built engine.
         device: `cuda`; `cpu` runs the same code, binding and all, on the processor.
+        tf32: see `OnnxRuntimeCudaLoadOptions`.
 
     Raises:
         IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle or this version.
         DeviceError: ONNX Runtime has no CUDA provider, or it does not start here.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cuda") -> None:
+    def __init__(self, bundle: Bundle, device: str = "cuda", *, tf32: bool = False) -> None:
         super().__init__(bundle, BACKEND)
-        self._device = OnnxRuntimeDevice(device)
         provider = PROVIDER if device == "cuda" else "CPUExecutionProvider"
         if provider not in onnxruntime.get_available_providers():
             raise DeviceError(
                 f"this ONNX Runtime {onnxruntime.__version__} has no {provider}: {REMEDY}; or use --engine "
                 f"{ON_PROCESSOR.name}"
             )
+        self._device = OnnxRuntimeDevice(device, tf32=tf32)
+        # Without the option its float32 is TF32 on Ampere and later.
+        chosen: Provider = (provider, {"use_tf32": str(int(tf32))}) if device == "cuda" else provider
         self._sessions = {
-            role: new_session(self._folder / f"{role}.onnx", session_options(threads=None), provider)
+            role: load_graph(self.files, bundle.manifest, role, session_options(threads=None), chosen)
             for role in self._manifest.roles
         }
         for session in self._sessions.values():
-            if (active := session.get_providers()[0]) != provider:
+            if (active := session.native.get_providers()[0]) != provider:
                 raise DeviceError(
                     f"ONNX Runtime's {provider} did not start (active: {active}); see `vpp-deploy doctor` for driver "
                     f"and GPU, or use --engine {ON_PROCESSOR.name}"

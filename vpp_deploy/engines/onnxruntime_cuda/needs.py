@@ -10,8 +10,8 @@ from vpp_deploy.engines.onnxruntime.needs import providers
 from vpp_deploy.engines.onnxruntime_cuda import BACKEND
 
 PROVIDER: Final = "CUDAExecutionProvider"
-REMEDY: Final = f"pip uninstall {on_processor.BACKEND.distributions[0]}, then {BACKEND.install_command}"
-"""Gets the provider: its distribution takes the place of the usual one."""
+REMEDY: Final = f"pip uninstall -y {' '.join(on_processor.BACKEND.distributions)}, then {BACKEND.install_command}"
+"""Gets the provider. Both distributions own the same files, so both go: what is left of one would be broken."""
 
 
 def examine(surroundings: Surroundings) -> Ability:

@@ -17,6 +17,7 @@ def _record(name: str, **facts: Any) -> Backend:
         build_options=TensorRtBuildOptions,
         load_options=TensorRtLoadOptions,
         examine=partial(lazy("vpp_deploy.engines.tensorrt.needs:examine"), backend=name),
+        problems=partial(lazy("vpp_deploy.engines.tensorrt.needs:problems"), backend=name),
         prepare=partial(lazy("vpp_deploy.engines.tensorrt.engine:TensorRtBuild"), backend=name),
         load=partial(lazy("vpp_deploy.engines.tensorrt.engine:load"), backend=name),
         **facts,

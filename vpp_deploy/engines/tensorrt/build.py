@@ -13,9 +13,9 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from vpp_deploy.engines.backend import BuildProgress
@@ -33,6 +33,7 @@ from vpp_deploy.errors import (
     UsageError,
     VppDeployError,
 )
+from vpp_deploy.files.temporary import temporary_folder
 
 _WORKER: Final = "vpp_deploy.engines.tensorrt.worker"
 _DEFAULTS: Final = TensorRtBuildOptions()
@@ -79,8 +80,8 @@ def build_tensorrt_engine(
     if not onnx_path.is_file():
         raise BuildError(f"cannot build an engine from {onnx_path}: there is no such file; export the bundle again")
     try:
-        with TemporaryDirectory(dir=engine_path.parent, prefix=f".{engine_path.name}.", suffix=".partial") as folder:
-            work = Path(folder).absolute()
+        with temporary_folder(engine_path) as folder:
+            work = folder.absolute()
             request = BuildRequest(
                 onnx_path=str(onnx_path.absolute()),
                 engine_path=str(work / "engine"),
@@ -125,7 +126,7 @@ def _run(request: BuildRequest, work: Path, log_path: Path, progress: BuildProgr
     answer: dict[str, Any] = {}
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", _WORKER],
+            [sys.executable, "-m", _WORKER, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -136,16 +137,17 @@ def _run(request: BuildRequest, work: Path, log_path: Path, progress: BuildProgr
             assert process.stdin is not None
             assert process.stdout is not None
             try:
-                with process.stdin:
+                with suppress(BrokenPipeError), process.stdin:  # it ended before it read, and the log says why
                     process.stdin.write(json.dumps(asdict(request)).encode())
-            except BrokenPipeError:  # it ended before it read, and the log says why
-                pass
-            for line in process.stdout:
-                message = json.loads(line)
-                if "progress" in message:
-                    progress(*message["progress"])
-                else:
-                    answer = message
+                for line in process.stdout:
+                    message = json.loads(line)
+                    if "progress" in message:
+                        progress(*message["progress"])
+                    else:
+                        answer = message
+            except BaseException:  # Ctrl-C among them: nobody waits for the engine any more
+                process.kill()
+                raise
     if process.returncode == 0:
         if "report" in answer:
             fields: dict[str, Any] = answer["report"]

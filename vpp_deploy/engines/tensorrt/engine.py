@@ -146,7 +146,7 @@ class TensorRtEngine(BuiltEngine):
         """A new stream with empty state: its own contexts and buffers; no weights are copied.
 
         Raises:
-            DependencyError: pycuda is not installed.
+            DependencyError: no library for CUDA is installed.
             DeviceError: there is no GPU, or not enough memory on it.
             PluginError: the plugin library does not load.
             IncompatibleEngineError: the engine is for another GPU, cannot be deserialised on this machine, or carries
@@ -157,14 +157,15 @@ class TensorRtEngine(BuiltEngine):
                 check_gpu(self.record, nvidia_gpus(), self._rebuild)
                 check_host_code(self.record)
                 device = CudaDevice()
-                files = {role: self._folder / f"{role}.engine" for role in self._manifest.roles}
-                runtime = TensorRtRuntime(
-                    self.backend,
-                    files,
-                    self._manifest,
-                    self._library,
-                    host_code=VERSION_COMPATIBLE in self.record.options,
-                )
+                files = {role: self.files.path(f"{role}.engine") for role in self._manifest.roles}
+                with device.current():  # TensorRT takes the thread's GPU, which may be another one
+                    runtime = TensorRtRuntime(
+                        self.backend,
+                        files,
+                        self._manifest,
+                        self._library,
+                        host_code=VERSION_COMPATIBLE in self.record.options,
+                    )
                 self._running = device, runtime
         device, runtime = self._running
         return DeviceStream(self._manifest, device, runtime.create_context)

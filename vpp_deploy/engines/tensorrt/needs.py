@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vpp_deploy.engines.backend import Ability, Backend, Surroundings
-from vpp_deploy.engines.tensorrt import RECORDS, TENSORRT
+from vpp_deploy.engines.cuda_library import DISTRIBUTIONS
+from vpp_deploy.engines.tensorrt import RECORDS
 from vpp_deploy.engines.tensorrt.plugin_library import candidates, library_for_build
-from vpp_deploy.engines.tensorrt.plugins import has_embedded
+from vpp_deploy.engines.tensorrt.plugins import has_embedded, why_not_embedded
 from vpp_deploy.errors import PluginError
 
-_BUILDER, _MEMORY = "polygraphy", "pycuda"
+_BUILDER = "polygraphy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +50,37 @@ def examine(surroundings: Surroundings, *, backend: str) -> Ability:
     record = RECORDS[backend]
     found = record.distribution(surroundings.installed)
     no_gpu = "it builds for the GPU that it runs on, and there is none here"
-    forms = ["embedded"] if found and has_embedded(backend, found.version) else []
+    forms = ["embedded"] if found and not _why_not_embedded(surroundings, backend, found.version) else []
     if any(file.version for file in plugin_files()):
         forms.append("library")
     return Ability(
         cannot_build=_missing(record, surroundings, _BUILDER)
         or (no_gpu if record.builds_on == "gpu" and not surroundings.gpus else None),
-        cannot_run=_missing(record, surroundings, _MEMORY) or surroundings.no_gpu,
+        cannot_run=_missing(record, surroundings, *DISTRIBUTIONS) or surroundings.no_gpu,
         plugins=tuple(forms),
     )
 
 
-def _missing(record: Backend, surroundings: Surroundings, other: str) -> str | None:
+def problems(surroundings: Surroundings, *, backend: str) -> tuple[str, ...]:
+    """What should be repaired on a machine: a TensorRT with plugins that do not work.
+
+    Args:
+        surroundings: the machine.
+        backend: `tensorrt` or `tensorrt-rtx`.
+    """
+    found = RECORDS[backend].distribution(surroundings.installed)
+    if found is None or not has_embedded(backend, found.version):
+        return ()
+    why_not = _why_not_embedded(surroundings, backend, found.version)
+    return (f"{why_not}; until then use --plugins library or none",) if why_not else ()
+
+
+def _why_not_embedded(surroundings: Surroundings, backend: str, version: str) -> str | None:
+    return why_not_embedded(backend, version, surroundings.installed("numpy"))
+
+
+def _missing(record: Backend, surroundings: Surroundings, *others: str) -> str | None:
+    """What is missing of the backend and of the others, of which one is enough."""
     missing = [] if record.distribution(surroundings.installed) else [record.name]
-    missing += [] if surroundings.installed(other) else [other]
-    if not missing:
-        return None
-    install = TENSORRT if missing == [_MEMORY] else record  # the only extra that has it
-    return f"{' and '.join(missing)} not installed: {install.install_command}"
+    missing += [] if any(map(surroundings.installed, others)) else [others[0]]
+    return f"{' and '.join(missing)} not installed: {record.install_command}" if missing else None

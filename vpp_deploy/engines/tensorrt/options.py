@@ -36,7 +36,7 @@ class TensorRtBuildOptions:
         None,
         "CUDA plugins for the vpp ops: embedded (tensorrt only), library or none.",
         metavar="FORM",
-        shown="embedded where TensorRT has it, else library if one is found, else none",
+        shown="embedded where it works, else library if one is found, else none",
     )
     plugin_library: Path | None = option(
         None,

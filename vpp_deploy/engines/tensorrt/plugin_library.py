@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle.hashing import sha256_of_bytes
+from vpp_deploy.engines.cuda_library import CudaVersion, driver_cuda
 from vpp_deploy.errors import IncompatibleEngineError, PluginError
 
 LIBRARY_FILE: Final = "libvpp_plugins.so"
@@ -34,6 +35,7 @@ COMPILE_COMMAND: Final = (
 
 _DETAILS: Final = "plugins"
 _VERSION: Final = re.compile(rb"vpp_plugins_version=([\w.+!-]{1,64})\0")
+_CUDA: Final = re.compile(rb"vpp_plugins_cuda=(\d{4,6})\0")
 
 _loaded: dict[str, str] = {}
 """Hash of the library that is in a backend's plugin registry; it stays there until the process ends."""
@@ -65,11 +67,19 @@ class PluginRecord(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PluginLibrary:
-    """A plugin library on disk: its path, SHA-256, and the version of vpp-deploy whose ops it implements."""
+    """A plugin library on disk.
+
+    Attributes:
+        path: where it is.
+        sha256: of its content.
+        version: of vpp-deploy, whose ops it implements.
+        cuda: the CUDA that it was made with; None if it does not say.
+    """
 
     path: Path
     sha256: str
     version: str
+    cuda: CudaVersion | None = None
 
     @classmethod
     def read(cls, path: Path) -> PluginLibrary:
@@ -87,7 +97,9 @@ class PluginLibrary:
         version = _VERSION.search(content)
         if not content.startswith(b"\x7fELF") or version is None:
             raise PluginError(f"{path} is not a plugin library of vpp-deploy; make one with: {COMPILE_COMMAND}")
-        return cls(path, sha256_of_bytes(content), version[1].decode())
+        cuda = _CUDA.search(content)
+        made_with = CudaVersion.of(int(cuda[1])) if cuda else None
+        return cls(path, sha256_of_bytes(content), version[1].decode(), made_with)
 
     @property
     def record(self) -> PluginRecord:
@@ -174,11 +186,13 @@ def load_into(trt: Any, backend: str, library: PluginLibrary) -> None:
         library: to load.
 
     Raises:
-        PluginError: it does not load, or other plugins of these names are registered.
+        PluginError: it was made with a newer CUDA than the driver knows, it does not load, or other plugins of these
+            names are registered.
     """
     with _loading:
         if _loaded.get(backend) == library.sha256:
             return
+        _check_driver(library)
         try:
             ctypes.CDLL(str(library.path.absolute()))
         except OSError as error:
@@ -191,6 +205,16 @@ def load_into(trt: Any, backend: str, library: PluginLibrary) -> None:
                 "use one process for each"
             )
         _loaded[backend] = library.sha256
+
+
+def _check_driver(library: PluginLibrary) -> None:
+    """Otherwise the first frame fails. Within a major version it does not (CUDA's minor version compatibility)."""
+    known = driver_cuda()
+    if library.cuda and known and library.cuda.major > known.major:
+        raise PluginError(
+            f"plugin library {library.path} was made with CUDA {library.cuda}, but the driver here knows CUDA {known} "
+            f"at most: update the driver, or make it again with CUDA {known.major}: {COMPILE_COMMAND}"
+        )
 
 
 def _looked_at(paths: list[Path]) -> str:

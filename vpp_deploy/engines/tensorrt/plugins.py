@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from vpp_deploy.engines.backend import installed_version
 from vpp_deploy.engines.engine_record import version_numbers
 from vpp_deploy.engines.tensorrt import embedded_kernels
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, candidates, library_for_build
 from vpp_deploy.errors import UsageError
 from vpp_deploy.ops import PluginForm
 
+_log = logging.getLogger(__name__)
+
 CHOICES: Final = ("embedded", "library", "none")
 _FIRST_WITH_EMBEDDED: Final = (10, 9)
 """The first TensorRT whose quickly deployable plugins can be ahead-of-time."""
+_FIRST_WITH_SEVERAL: Final = (10, 15)
+"""Earlier ones keep the first plugin's expression builder and use it for the second one's shape, when it is gone."""
+_FIRST_WITH_ANY_NUMPY: Final = (11, 2)
+"""Earlier ones make a number of an array of one element."""
+_FIRST_STRICT_NUMPY: Final = (2, 4)
+"""Which refuses that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +61,8 @@ def choose(backend: str, version: str, wanted: str | None = None, library: Path 
     Args:
         backend: `tensorrt` or `tensorrt-rtx`, which has no embedded plugins.
         version: the installed one.
-        wanted: one of `CHOICES`. None: `library` if one is given, else `embedded` where the builder has it, else
-            `library` where `$VPP_DEPLOY_PLUGIN_PATH` is set, else `none`.
+        wanted: one of `CHOICES`. None: `library` if one is given, else `embedded` where the builder has them and they
+            work, else `library` where `$VPP_DEPLOY_PLUGIN_PATH` is set, else `none`; if they do not work, that is said.
         library: the library's file, or a folder with `libvpp_plugins.so`.
 
     Raises:
@@ -63,14 +73,13 @@ def choose(backend: str, version: str, wanted: str | None = None, library: Path 
         raise UsageError(f"plugins {wanted!r}: use {', '.join(CHOICES[:-1])} or {CHOICES[-1]}")
     if library and wanted not in (None, "library"):
         raise UsageError(f"plugins {wanted} and the plugin library {library} contradict each other; leave out one")
-    embedding = has_embedded(backend, version)
-    if wanted == "embedded" and not embedding:
-        first = ".".join(map(str, _FIRST_WITH_EMBEDDED))
-        raise UsageError(
-            f"{backend} {version} has no embedded plugins, tensorrt has them from {first} on; use library or none"
-        )
+    why_not = why_not_embedded(backend, version)
+    if wanted == "embedded" and why_not:
+        raise UsageError(f"{why_not}; or use library or none")
     if wanted is None:
-        wanted = "library" if library else "embedded" if embedding else "library" if candidates() else "none"
+        wanted = "library" if library else "embedded" if not why_not else "library" if candidates() else "none"
+        if why_not and not library and has_embedded(backend, version):
+            _log.warning("%s; building with --plugins %s", why_not, wanted)
     match wanted:
         case "library":
             return Plugins("library", library_for_build(library))
@@ -81,5 +90,31 @@ def choose(backend: str, version: str, wanted: str | None = None, library: Path 
 
 
 def has_embedded(backend: str, version: str) -> bool:
-    """Whether a builder can embed plugins in its engines."""
+    """Whether a builder can embed plugins in its engines, at least by its documentation."""
     return backend == "tensorrt" and version_numbers(version) >= _FIRST_WITH_EMBEDDED
+
+
+def why_not_embedded(backend: str, version: str, numpy: str | None = None) -> str | None:
+    """Why a builder cannot embed plugins in its engines here, and what helps; None if it can.
+
+    Args:
+        backend: `tensorrt` or `tensorrt-rtx`.
+        version: the installed one.
+        numpy: version of NumPy. None: the installed one.
+    """
+    numbers, name = version_numbers(version), f"{backend} {version}"
+    if not has_embedded(backend, version):
+        return f"{name} has no embedded plugins, tensorrt has them from {_text(_FIRST_WITH_EMBEDDED)} on"
+    if numbers < _FIRST_WITH_SEVERAL:
+        return f"{name} cannot embed more than one plugin: install {_text(_FIRST_WITH_ANY_NUMPY)} or later"
+    numpy = numpy or installed_version("numpy") or ""
+    if numbers < _FIRST_WITH_ANY_NUMPY and version_numbers(numpy) >= _FIRST_STRICT_NUMPY:
+        return (
+            f"{name} cannot embed plugins with NumPy {numpy}: install TensorRT {_text(_FIRST_WITH_ANY_NUMPY)} or "
+            f"later, or 'numpy<{_text(_FIRST_STRICT_NUMPY)}'"
+        )
+    return None
+
+
+def _text(version: tuple[int, ...]) -> str:
+    return ".".join(map(str, version))

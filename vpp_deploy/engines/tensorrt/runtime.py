@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
 from vpp_deploy.engines.backend import Backend
@@ -12,6 +12,9 @@ from vpp_deploy.engines.device import Buffer, Queue
 from vpp_deploy.engines.tensorrt import RECORDS
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import DependencyError, DeviceError, IncompatibleEngineError
+
+_TYPES: Final = {"float32": "FLOAT", "float16": "HALF", "int32": "INT32", "uint8": "UINT8", "bool": "BOOL"}
+"""TensorRT's names."""
 
 
 class TensorRtRuntime:
@@ -62,7 +65,10 @@ class TensorRtRuntime:
         return TensorRtContext(context, role)
 
     def _deserialise(self, path: Path) -> Any:
-        engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        try:
+            engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        except (RuntimeError, TypeError, ValueError, MemoryError) as error:  # of the binding
+            raise IncompatibleEngineError(f"{path} cannot be deserialised here ({error}); build it again") from error
         if engine is None:
             raise IncompatibleEngineError(
                 f"{path} cannot be deserialised here (its reason is logged above); build the engine on this machine"
@@ -91,27 +97,23 @@ def check_tensors(engine: Any, manifest: Manifest, role: GraphRole, path: Path) 
     """Hold an engine's inputs and outputs to the manifest.
 
     Raises:
-        IncompatibleEngineError: a tensor is missing, is too many, or has another shape.
+        IncompatibleEngineError: a tensor is missing, is too many, or has another type or shape.
     """
-    graph = manifest.graphs[role]
-    expected = {tensor.name: tuple(tensor.shape) for tensor in (*graph.inputs, *graph.outputs)}
-    for state in manifest.state:
-        expected[state.output] = tuple(state.shape)
-        if role == "step":
-            expected[state.input] = tuple(state.shape)
+    promised = manifest.inputs_of(role) | manifest.outputs_of(role)
+    expected = {name: (_TYPES[spec.dtype], tuple(spec.shape)) for name, spec in promised.items()}
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-    found = {name: tuple(engine.get_tensor_shape(name)) for name in names}
+    found = {name: (engine.get_tensor_dtype(name).name, tuple(engine.get_tensor_shape(name))) for name in names}
     if found != expected:
         differing = sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name))
         first = differing[0]
         raise IncompatibleEngineError(
-            f"{path}: tensor {first} is {_shape(found.get(first))}, the manifest says {_shape(expected.get(first))}; "
-            "build the engine again"
+            f"{path}: tensor {first!r:.80} is {_in_words(found.get(first))}, the manifest says "
+            f"{_in_words(expected.get(first))}; build the engine again"
         )
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
-    return "not there" if shape is None else str(list(shape))
+def _in_words(tensor: tuple[str, tuple[int, ...]] | None) -> str:
+    return "not there" if tensor is None else f"{tensor[0]} {list(tensor[1])}"
 
 
 def _import(record: Backend) -> Any:

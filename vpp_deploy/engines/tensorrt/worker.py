@@ -1,11 +1,12 @@
 """Builds one TensorRT or TensorRT-RTX engine, as a process of its own.
 
-`python -m vpp_deploy.engines.tensorrt.worker < request.json` reads a `BuildRequest` and answers with lines of JSON:
+`python -m vpp_deploy.engines.tensorrt.worker PID < request.json` reads a `BuildRequest` and answers with lines of JSON:
 any number of `{"progress": [step, share]}`, then `{"report": …}` (`BuildReport`) or
-`{"failure": {"kind": …, "message": …}}`; everything that the vendor's libraries print goes to standard error. A
-separate process, because polygraphy chooses between TensorRT and TensorRT-RTX when it is imported, and because the
-builder's memory and its crashes must not be the caller's. Call it through `vpp_deploy.engines.tensorrt.build`. Only
-functions import the vendor's packages, so that importing this module is free.
+`{"failure": {"kind": …, "message": …}}`; everything that the vendor's libraries print goes to standard error. PID is
+the process that asks; however that one ends, this one does too. A separate process, because polygraphy chooses between
+TensorRT and TensorRT-RTX when it is imported, and because the builder's memory and its crashes must not be the
+caller's. Call it through `vpp_deploy.engines.tensorrt.build`. Only functions import the vendor's packages, so that
+importing this module is free.
 
 The TensorRT-RTX path runs in the tests. The `tensorrt` path follows the documented API and has not been run yet.
 """
@@ -30,6 +31,7 @@ from vpp_deploy.engines.tensorrt import RECORDS, embedded_plugins
 from vpp_deploy.engines.tensorrt.build_contract import BuildReport, BuildRequest, FailureKind
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import PluginError
+from vpp_deploy.machine import end_with_parent
 from vpp_deploy.ops import DOMAIN
 
 _REPORT_SECONDS: Final = 0.1
@@ -236,6 +238,7 @@ class _Reporter:
 
 def main() -> None:
     """Answer the request on standard input."""
+    end_with_parent(int(sys.argv[1]))
     with _take_over_standard_output() as reply:
         fields = json.load(sys.stdin)
         request = BuildRequest(**fields | {"compute_capabilities": tuple(fields["compute_capabilities"])})

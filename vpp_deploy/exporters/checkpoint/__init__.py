@@ -1,6 +1,8 @@
 """Checkpoints of any family: read without ever running code from the file, and held to the tensors that fit."""
 
 from vpp_deploy.exporters.checkpoint.fitting import (
+    check_fit,
+    check_types,
     first_that_fits,
     hint,
     in_float32_each,
@@ -21,6 +23,8 @@ from vpp_deploy.exporters.checkpoint.soundness import check_weights, in_float32
 
 __all__ = [
     "CheckpointFile",
+    "check_fit",
+    "check_types",
     "check_weights",
     "checkpoint_record",
     "fingerprint",

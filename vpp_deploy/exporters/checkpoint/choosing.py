@@ -39,12 +39,13 @@ class Choice:
     note: str | None = None
 
 
-def choose(saved: Saved, wanted: str | None) -> Choice:
+def choose(saved: Saved, wanted: str | None, option: str = "--weights") -> Choice:
     """The tensors that are the weights.
 
     Args:
         saved: the file.
         wanted: see `CheckpointFile.weights`.
+        option: see `CheckpointFile.option`.
 
     Raises:
         UnreadableError: there are none, not those that are wanted, or several without a familiar name.
@@ -57,8 +58,8 @@ def choose(saved: Saved, wanted: str | None) -> Choice:
     raw = [key for key in found if key not in averaged]
     if not found:
         raise UnreadableError(_nothing(root, saved))
-    chosen = _default(found, raw) if wanted is None else _wanted(wanted, found, raw, averaged)
-    return Choice(found[chosen], _note(chosen, raw, averaged))
+    chosen = _default(found, raw, option) if wanted is None else _wanted(wanted, found, raw, averaged)
+    return Choice(found[chosen], _note(chosen, raw, averaged, option))
 
 
 def _dictionaries(root: Mapping[str, Any]) -> dict[str, Records]:
@@ -108,13 +109,14 @@ def _averaged(root: Mapping[str, Any], found: Mapping[str, Records]) -> list[str
     return averaged
 
 
-def _default(found: Mapping[str, Records], raw: list[str]) -> str:
+def _default(found: Mapping[str, Records], raw: list[str], option: str) -> str:
     familiar = [key for key in found if key.partition(".")[0] in RAW]
     if familiar or "" not in found:
         candidates = [key for key in familiar if key in raw] or familiar or raw or list(found)
         if len(candidates) > 1 and not familiar and raw:
             raise UnreadableError(
-                f"holds several sets of weights: {_list(candidates)}; choose with --weights KEY (in Python weights=)"
+                f"holds several sets of weights: {_list(candidates)}; choose with {option} KEY "
+                f"(in Python {option.strip('-').replace('-', '_')}=)"
             )
         return candidates[0]
     # Loose tensors beside a dictionary of more of them are counters.
@@ -131,14 +133,12 @@ def _wanted(wanted: str, found: Mapping[str, Records], raw: list[str], averaged:
     return chosen[0]
 
 
-def _note(chosen: str, raw: list[str], averaged: list[str]) -> str | None:
+def _note(chosen: str, raw: list[str], averaged: list[str], option: str) -> str | None:
     if chosen in averaged:
-        others = f"; --weights raw takes {_quoted(raw[0])}" if raw else ", the only weights in it"
+        others = f"; {option} raw takes {_quoted(raw[0])}" if raw else ", the only weights in it"
         return f"takes the averaged (EMA) weights, {_quoted(chosen)}{others}"
     if averaged:
-        return (
-            f"takes the raw weights, {_quoted(chosen)}; --weights ema takes the averaged ones, {_quoted(averaged[0])}"
-        )
+        return f"takes the raw weights, {_quoted(chosen)}; {option} ema takes the averaged ones, {_quoted(averaged[0])}"
     return None
 
 

@@ -35,6 +35,19 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path | 
     Raises:
         CheckpointError: tensors are missing, unexpected, or of the wrong shape or type.
     """
+    model.load_state_dict(check_fit(model, tensors, path), strict=True)
+    return model.eval()
+
+
+def check_fit(model: nn.Module, tensors: Mapping[str, Tensor], path: Path | CheckpointFile) -> dict[str, Tensor]:
+    """See that tensors are those of a model, which may be on the meta device.
+
+    Returns:
+        The tensors, and the model's own counters of seen batches where those are missing.
+
+    Raises:
+        CheckpointError: as `load_strictly`.
+    """
     expected = model.state_dict()
     given = {**{name: v for name, v in expected.items() if name.endswith("num_batches_tracked")}, **tensors}
     differing = misfit(expected, given)
@@ -43,8 +56,17 @@ def load_strictly(model: nn.Module, tensors: Mapping[str, Tensor], path: Path | 
             f"checkpoint {path} does not fit {type(model).__name__}: {differing}; "
             + (hint(expected, tensors) or "is it another model's?")
         )
-    model.load_state_dict(given, strict=True)
-    return model.eval()
+    return given
+
+
+def check_types(model: nn.Module, tensors: Mapping[str, Tensor], path: Path | CheckpointFile) -> None:
+    """See that tensors under a model's names hold numbers of its types, before anything is computed with them.
+
+    Raises:
+        CheckpointError: naming those that do not.
+    """
+    if wrong := _wrong_types(model.state_dict(), tensors):
+        raise CheckpointError(f"checkpoint {path} does not fit {type(model).__name__}: {wrong}; is it another model's?")
 
 
 def first_that_fits(
@@ -101,13 +123,7 @@ def misfit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str |
         found: a checkpoint's.
     """
     differing = mismatch(_shapes(expected), _shapes(found))
-    wrong = [
-        f"{name} {complaint}"
-        for name, tensor in sorted(expected.items())
-        if name in found and (complaint := _wrong_kind(tensor, found[name]))
-    ]
-    types = f"{len(wrong)} of the wrong type: {handful(wrong)}" if wrong else None
-    return "; ".join(filter(None, [differing, types])) or None
+    return "; ".join(filter(None, [differing, _wrong_types(expected, found)])) or None
 
 
 def mismatch(expected: Mapping[str, Sequence[int]], found: Mapping[str, Sequence[int]]) -> str | None:
@@ -159,6 +175,15 @@ def handful(names: Sequence[str]) -> str:
     """The first few of some names, and how many more there are."""
     rest = len(names) - _EXAMPLES
     return ", ".join(names[:_EXAMPLES]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _wrong_types(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str | None:
+    wrong = [
+        f"{name} {complaint}"
+        for name, tensor in sorted(expected.items())
+        if name in found and (complaint := _wrong_kind(tensor, found[name]))
+    ]
+    return f"{len(wrong)} of the wrong type: {handful(wrong)}" if wrong else None
 
 
 def _wrong_kind(expected: Tensor, found: Tensor) -> str | None:

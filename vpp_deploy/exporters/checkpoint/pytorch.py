@@ -61,7 +61,7 @@ def read_zip(file: BinaryIO) -> Saved:
     _check_directory(file, size)
     with _zip_errors():
         archive = zipfile.ZipFile(file)  # left open: storages are read later
-        entries = {entry.filename: entry for entry in archive.infolist()}
+        entries = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}  # as Windows packs them
         unpacked, most = sum(entry.file_size for entry in entries.values()), max(UNPACKED_FLOOR, UNPACKED_FACTOR * size)
         if unpacked > most:
             raise UnreadableError(

@@ -6,6 +6,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,8 @@ from vpp_deploy.exporters.checkpoint.choosing import choose
 from vpp_deploy.exporters.checkpoint.pytorch import read_legacy, read_zip
 from vpp_deploy.exporters.checkpoint.records import CheckpointFile, UnreadableError
 from vpp_deploy.exporters.checkpoint.storages import read_tensors
+from vpp_deploy.exporters.sources import no_such_file
+from vpp_deploy.files.names import is_utf8
 
 
 def read_checkpoint(source: Path | CheckpointFile) -> dict[str, Tensor]:
@@ -104,7 +107,14 @@ def checkpoint_record(path: Path) -> WeightsProvenance:
     Raises:
         CheckpointError: it cannot be read.
     """
-    return WeightsProvenance(kind="checkpoint", name=path.name or path.resolve().name, sha256=fingerprint(path))
+    name = printable(path.name or path.resolve().name)
+    return WeightsProvenance(kind="checkpoint", name=name, sha256=fingerprint(path))
+
+
+def printable(name: str) -> str:
+    """A file's name as text that every file and terminal takes: bytes that are no UTF-8 and controls as escapes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def _read(file: CheckpointFile) -> dict[str, Tensor]:
@@ -118,7 +128,7 @@ def _read(file: CheckpointFile) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for path, names in files.items():
         try:
-            found = _read_file(path, CheckpointFile(path, file.weights, file.note))
+            found = _read_file(path, replace(file, path=path))
             _join(tensors, found, names)
         except UnreadableError as error:
             raise UnreadableError(f"its file {path.name} {error}") from error
@@ -154,7 +164,7 @@ def _mode(path: Path) -> int:
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise UnreadableError("no such file") from error
+        raise UnreadableError(no_such_file(path)) from error
     except ValueError as error:
         raise UnreadableError("no file can have this name") from error
 
@@ -182,7 +192,7 @@ def _read_file(path: Path, choice: CheckpointFile) -> dict[str, Tensor]:
                 else "is neither a safetensors file nor one that torch.save wrote (garbage, or damaged)"
             )
         saved = (read_zip if kind == kinds.ZIP else read_legacy)(file)
-        chosen = choose(saved, choice.weights)
+        chosen = choose(saved, choice.weights, choice.option)
         tensors = read_tensors(chosen.tensors, saved.container)
     if chosen.note is not None:
         choice.note(f"checkpoint {choice}: {chosen.note}")
@@ -195,7 +205,8 @@ def _read_safetensors(path: Path, size: int, head: bytes, wanted: str | None) ->
     if 8 + int.from_bytes(head[:8], "little") > size:
         raise UnreadableError("is a safetensors file that is cut short (an incomplete download or copy?)")
     try:
-        tensors = safetensors.torch.load_file(path)
+        with _open(path) as file:  # safetensors takes no name that is not UTF-8
+            tensors = safetensors.torch.load_file(path if is_utf8(path) else f"/proc/self/fd/{file.fileno()}")
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         if "incomplete" in reason.lower() or "too large" in reason.lower():

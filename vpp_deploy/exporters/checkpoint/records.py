@@ -23,11 +23,13 @@ class CheckpointFile:
         weights: `raw`, `ema`, or the key of a dictionary of tensors in the file, `outer.inner` where it is nested; None
             for what the file's authors would load.
         note: called with a line about each decision that a user should know of.
+        option: where a user says which weights are wanted; for messages.
     """
 
     path: Path
     weights: str | None = None
     note: Callable[[str], None] = lambda line: None
+    option: str = "--weights"
 
     def __str__(self) -> str:
         return str(self.path)

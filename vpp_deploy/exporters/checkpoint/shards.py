@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
+from vpp_deploy.errors import CheckpointError
 from vpp_deploy.exporters.checkpoint.records import UnreadableError
+from vpp_deploy.files.reading import read_json
 
 INDEX_NAMES: Final = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _SINGLE_NAMES: Final = ("model.safetensors", "pytorch_model.bin")
@@ -37,14 +38,10 @@ def shards_by_index(index: Path) -> dict[Path, set[str]]:
     """The files that an index names, and which tensors are in each; in the order of their names.
 
     Raises:
+        CheckpointError: it cannot be read, is not JSON, or is larger than any index.
         UnreadableError: it is no such index, or a file is missing.
     """
-    try:
-        if index.stat().st_size > _MAX_INDEX:
-            raise UnreadableError("is far too long for an index of shards")
-        content: Any = json.loads(index.read_bytes())
-    except (ValueError, RecursionError, OSError) as error:
-        raise UnreadableError(f"is not a readable index of shards ({type(error).__name__})") from error
+    content = read_json(index, CheckpointError, what="index of shards", limit=_MAX_INDEX)
     names = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(names, dict) or not names:
         raise UnreadableError("is a JSON file, and not an index of shards (it has no weight_map); give the weights")

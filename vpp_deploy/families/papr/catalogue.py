@@ -10,14 +10,22 @@ import timm
 import torch
 from torch import nn
 
-from vpp_deploy.errors import CheckpointError, ExportError
+from vpp_deploy.errors import CheckpointError, ConfigError, ExportError
 from vpp_deploy.exporters.checkpoint import CheckpointFile
 from vpp_deploy.exporters.randomise import randomise_
 from vpp_deploy.families.papr.config import PaprConfig
-from vpp_deploy.families.papr.inputs import class_count
+from vpp_deploy.families.papr.inputs import check_classes, class_count
 from vpp_deploy.families.papr.model import PaprModel, architecture_of
-from vpp_deploy.families.papr.names import CATALOGUE, CLIP_PROPOSALS, PREFIX, CatalogueEntry, proposal_name
+from vpp_deploy.families.papr.names import (
+    CATALOGUE,
+    CLIP_PROPOSALS,
+    IMAGE_PROPOSALS,
+    PREFIX,
+    CatalogueEntry,
+    proposal_name,
+)
 from vpp_deploy.families.papr.proposals import ClipProposal, ImageProposal, proposal
+from vpp_deploy.families.papr.published import WEIGHTS, fetch
 from vpp_deploy.families.papr.weights import load_base, load_proposal
 
 _STRIDE: Final = {"convnext": 32, "swin": 32}
@@ -62,8 +70,10 @@ def papr_model(config: PaprConfig, *, weights: WeightInit = None, proposal_weigh
     with torch.device("meta"):  # what does not fit should be known before anything is fetched
         trial = base_model(entry, classes=config.classes)
         PaprModel(trial, None, config.keep, config.stages, config.merge)
-    if class_count(trial) == 0:
-        raise ExportError(f"{entry.name} has no classifier, only features; name its classes with labels")
+    if config.classes is None:
+        check_classes(entry, trial)
+    elif weights is None:
+        _check_published_classes(entry, config.classes)
     if config.size is not None:
         check_size(entry, trial, config.size)
     base = base_model(entry, config.size, pretrained=weights is None, classes=config.classes)
@@ -102,25 +112,18 @@ def base_model(
         entry: which.
         size: height and width; None for what the model was trained with.
         pretrained: fetch the published weights (needs a network); otherwise the library's initial ones.
-        classes: number of classes; None for as many as the published weights have. Not for pretrained weights.
+        classes: number of classes; None for as many as the published weights have.
 
     Raises:
-        CheckpointError: the weights are not published under a name, or could not be fetched.
+        CheckpointError: the weights are not published under a name, could not be fetched, or do not fit: every one of
+            them is used, and none of the model's is left as it was.
     """
     if pretrained and not entry.published:
         raise CheckpointError(
             f"the weights of {entry.name} are not published by name; give its authors' checkpoint file"
         )
-    try:
-        make = _video_mae_model if entry.clips else _timm_model
-        return make(entry, size, pretrained, classes)
-    except Exception as error:  # the libraries and the hub raise many types
-        if not pretrained:
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(
-            f"the weights of {entry.name} could not be fetched: {reason}; give a checkpoint file"
-        ) from error
+    make = _video_mae_model if entry.clips else _timm_model
+    return make(entry, size, pretrained, classes)
 
 
 def check_size(entry: CatalogueEntry, model: nn.Module, size: Size) -> None:
@@ -142,8 +145,10 @@ def _cell(model: Any) -> Size:
     family = architecture_of(model)
     if family in _STRIDE:
         return _STRIDE[family], _STRIDE[family]
-    embedding = model.videomae.embeddings.patch_embeddings if family == "videomae" else model.patch_embed
-    height, width = embedding.patch_size
+    if family == "videomae":
+        height, width = model.videomae.embeddings.patch_embeddings.patch_size
+    else:
+        height, width = model.patch_embed.feat_ratio(as_scalar=False)  # of a hybrid, its ConvNet's stride counts too
     return height, width
 
 
@@ -153,8 +158,38 @@ def _timm_model(entry: CatalogueEntry, size: Size | None, pretrained: bool, clas
         arguments["num_classes"] = classes
     if size is not None and not _takes_any_size(entry):
         arguments["img_size"] = size
-    model: nn.Module = timm.create_model(entry.model, pretrained=pretrained, **arguments)
+    if pretrained:
+        # A file of published weights is in PyTorch's format, also where the original one had to be converted.
+        arguments["pretrained_cfg_overlay"] = {"file": str(_published_file(entry.model)), "custom_load": False}
+        arguments["pretrained_strict"] = True
+    try:
+        model: nn.Module = timm.create_model(entry.model, pretrained=pretrained, **arguments)
+    except Exception as error:  # timm raises many types
+        if not pretrained:
+            raise
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"the published weights of {entry.name} do not fit: {reason}; is timm up to date?"
+        ) from error
     return model.eval()
+
+
+def _published_file(model: str) -> Path:
+    settings = timm.models.get_pretrained_cfg(model)
+    if settings is None or not settings.hf_hub_id:
+        where = f"published at {settings.url}" if settings is not None and settings.url else "not published by name"
+        raise CheckpointError(f"the weights of {model} are {where}; give the file with --checkpoint")
+    return fetch(settings.hf_hub_id, (settings.hf_hub_filename,) if settings.hf_hub_filename else WEIGHTS)
+
+
+def _check_published_classes(entry: CatalogueEntry, classes: int) -> None:
+    """See that nothing of a model must be made up where its published weights are to be used."""
+    with torch.device("meta"):
+        published = class_count(base_model(entry))
+    if classes != published:
+        raise ConfigError(
+            f"{classes} labels or classes do not fit {entry.name}: its published weights have {published}"
+        )
 
 
 def _takes_any_size(entry: CatalogueEntry) -> bool:
@@ -163,15 +198,22 @@ def _takes_any_size(entry: CatalogueEntry) -> bool:
 
 
 def _video_mae_model(entry: CatalogueEntry, size: Size | None, pretrained: bool, classes: int | None) -> nn.Module:
-    from transformers import VideoMAEConfig, VideoMAEForVideoClassification
+    from transformers import VideoMAEConfig
 
-    from vpp_deploy.families.papr.videomae import video_mae, with_checkpoint_epsilon
+    from vpp_deploy.families.papr.videomae import video_mae
 
     changes = {"image_size": size, "num_labels": classes}
     arguments = {**entry.arguments, **{name: value for name, value in changes.items() if value is not None}}
-    if pretrained:
-        return with_checkpoint_epsilon(VideoMAEForVideoClassification.from_pretrained(entry.model, **arguments))
-    return video_mae(VideoMAEConfig(**arguments))
+    if not pretrained:
+        return video_mae(VideoMAEConfig(**arguments))
+    settings = fetch(entry.model, ("config.json",))
+    try:
+        model = video_mae(VideoMAEConfig.from_pretrained(settings.parent, **arguments))
+    except Exception as error:  # transformers raises many types
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{entry.model} publishes a config.json that makes no VideoMAE: {reason}") from error
+    # Loaded here and not by transformers, whose versions 5.5 to 5.17 leave out the biases of query and value.
+    return load_base(model, fetch(entry.model))
 
 
 def _fill(base: nn.Module, weights: WeightInit) -> None:
@@ -186,4 +228,18 @@ def _proposal(name: str, weights: WeightInit) -> ImageProposal | ClipProposal:
         return load_proposal(name, weights)
     if weights is not None:
         return randomise_(proposal(name), weights)
-    return proposal(name, pretrained=True)
+    return published_proposal(name)
+
+
+def published_proposal(name: str) -> ImageProposal | ClipProposal:
+    """A proposal with its published weights.
+
+    Raises:
+        CheckpointError: they are not published under a name, could not be fetched, or do not fit.
+    """
+    if name not in IMAGE_PROPOSALS:
+        raise CheckpointError(
+            f"the weights of proposal {name} are not published by name; give its PyTorchVideo checkpoint file "
+            "(--proposal-checkpoint)"
+        )
+    return load_proposal(name, _published_file(IMAGE_PROPOSALS[name]))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from vpp_deploy.errors import ConfigError
+from vpp_deploy.exporters.plain_config import from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class PaprConfig:
         classes: number of classes; None for as many as the model's published weights have.
 
     Raises:
-        ConfigError: a keep ratio outside (0, 1], or a negative number of merged tokens.
+        ConfigError: a keep ratio outside (0, 1], a negative number of merged tokens, or no classes.
     """
 
     family: ClassVar[str] = "papr"
@@ -39,12 +40,14 @@ class PaprConfig:
     def __post_init__(self) -> None:
         if not 0 < self.keep <= 1:
             raise ConfigError(f"keep ratio {self.keep}: it must be above 0 and at most 1 (1 keeps every patch)")
+        if self.classes is not None and self.classes < 1:
+            raise ConfigError(f"classes {self.classes}: it must be 1 or more")
         if self.merge < 0:
             raise ConfigError(f"merge {self.merge}: it must be 0 or more tokens")
 
     def to_dict(self) -> dict[str, Any]:
         """A form that JSON keeps; `from_dict` reads it."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return to_plain(self)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> PaprConfig:
@@ -53,10 +56,4 @@ class PaprConfig:
         Raises:
             ConfigError: fields that are missing, unknown or not what they should be.
         """
-        if unknown := content.keys() - {field.name for field in fields(cls)}:
-            raise ConfigError(f"model configuration: unknown fields {', '.join(sorted(unknown))}; export it again")
-        lists = {name: tuple(content[name]) for name in ("size", "stages") if content.get(name) is not None}
-        try:
-            return cls(**{**content, **lists})
-        except TypeError as error:
-            raise ConfigError(f"model configuration: {error}; export it again") from error
+        return from_plain(cls, content)

@@ -69,7 +69,7 @@ def export_request(request: ExportRequest, options: PaprOptions) -> Bundle:
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it prints every attempt that it repeats
     labels = labels_of(options.labels)
     config = config_of(request, options)
-    if labels is not None and not options.pretrained:
+    if labels is not None:
         config = replace(config, classes=len(labels))
     return export_classifier(request, lambda: _classifier(config, request, options, labels), options.batch)
 
@@ -80,7 +80,7 @@ def _classifier(
     entry = lookup(config.model)
     config = replace(config, proposal=fitting_proposal(entry, config.proposal))
     assert config.proposal is not None
-    weights, proposal_weights = _sources(entry, config.proposal, request, options.proposal_checkpoint)
+    weights, proposal_weights = sources_of(entry, config.proposal, request, options)
     model = papr_model(config, weights=weights.weights, proposal_weights=proposal_weights.weights)
     base: Any = model.base.model
     _check_labels(entry, labels, class_count(base))
@@ -111,38 +111,40 @@ def _classifier(
 
 
 @dataclass(frozen=True)
-class _ChosenWeights:
+class ChosenWeights:
     """Weights to load, and what the manifest says of them."""
 
     weights: WeightInit
     record: WeightsProvenance
 
 
-def _sources(
+def sources_of(
     entry: CatalogueEntry,
     proposal: str,
     request: ExportRequest,
-    proposal_checkpoint: Path | None,
-) -> tuple[_ChosenWeights, _ChosenWeights]:
-    """Of the model and of its proposal."""
+    options: PaprOptions,
+) -> tuple[ChosenWeights, ChosenWeights]:
+    """The weights of the model and of its proposal that an export was asked for."""
     if request.random_weights is not None:
         seed = request.random_weights.seed
-        source = _ChosenWeights(seed, WeightsProvenance(kind="random", name="random weights", seed=seed))
+        source = ChosenWeights(seed, WeightsProvenance(kind="random", name="random weights", seed=seed))
         return source, source
-    base, features = request.checkpoint, proposal_checkpoint
+    base, features = request.checkpoint, options.proposal_checkpoint
     return (
         _trained(None if base is None else CheckpointFile(base, request.weights, request.note), entry.model),
         _trained(
-            None if features is None else CheckpointFile(features, note=request.note),
+            None
+            if features is None
+            else CheckpointFile(features, options.proposal_weights, request.note, "--proposal-weights"),
             IMAGE_PROPOSALS.get(proposal, proposal),
         ),
     )
 
 
-def _trained(checkpoint: CheckpointFile | None, published: str) -> _ChosenWeights:
+def _trained(checkpoint: CheckpointFile | None, published: str) -> ChosenWeights:
     if checkpoint is None:
-        return _ChosenWeights(None, WeightsProvenance(kind="pretrained", name=published))
-    return _ChosenWeights(checkpoint, checkpoint_record(checkpoint.path))
+        return ChosenWeights(None, WeightsProvenance(kind="pretrained", name=published))
+    return ChosenWeights(checkpoint, checkpoint_record(checkpoint.path))
 
 
 def _check_labels(entry: CatalogueEntry, labels: Sequence[str] | None, classes: int) -> None:

@@ -67,6 +67,27 @@ def classes_of(entry: CatalogueEntry, base: Any) -> tuple[str, tuple[str, ...]]:
     return subset, tuple(names.index_to_description(label) for label in range(base.num_classes))
 
 
+def check_classes(entry: CatalogueEntry, base: Any) -> None:
+    """See that a model of a library tells classes apart, which its published weights alone can say.
+
+    Raises:
+        ExportError: it has no class head; or what its head gives is no label set that the library knows: image towers
+            of CLIP and its like give an embedding.
+    """
+    count = class_count(base)
+    advice = "choose weights that were fine-tuned for classes (such names often end in _ft_in1k)"
+    if count == 0:
+        raise ExportError(
+            f"{entry.name} has no class head, only features; {advice}, or give --labels and a --checkpoint"
+        )
+    if entry.clips or count != base.pretrained_cfg["num_classes"] or infer_imagenet_subset(base) is not None:
+        return
+    raise ExportError(
+        f"{entry.name} gives {count} numbers that are no label set known to timm: an embedding, such as that of "
+        f"a CLIP's image tower, has no classes; {advice}, or name its {count} classes with --labels"
+    )
+
+
 def _clip_classes(base: Any) -> tuple[str, tuple[str, ...]]:
     from torchvision.models.video import R3D_18_Weights
 

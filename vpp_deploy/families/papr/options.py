@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpp_deploy.errors import CheckpointError, ConfigError, UsageError
+from vpp_deploy.errors import ConfigError, UsageError
 from vpp_deploy.exporters.labels import read_labels
 from vpp_deploy.exporters.request import ExportRequest
+from vpp_deploy.exporters.sources import check_exists
 from vpp_deploy.families.papr.config import PaprConfig
 from vpp_deploy.families.papr.names import IMAGE_PROPOSAL, proposal_name
 from vpp_deploy.options import option
@@ -29,6 +30,12 @@ class PaprOptions:
         shown=f"{IMAGE_PROPOSAL}; for clips x3d_m",
     )
     proposal_checkpoint: Path | None = option(None, "Weights of the proposal.", metavar="FILE", shown="fetched by name")
+    proposal_weights: str | None = option(
+        None,
+        "Which weights of the proposal's checkpoint: raw, ema, or a key in it.",
+        metavar="WHICH",
+        shown="raw, if there are any",
+    )
     merge: int = option(0, "Tokens that each block of the later half of a ViT merges (ToMe).", metavar="R", minimum=0)
     stages: str | None = option(
         None, "Stages of a ConvNeXt or Swin to prune, such as 2,3.", metavar="LIST", shown="all four"
@@ -40,7 +47,7 @@ class PaprOptions:
         shown="those that the library knows",
         type=Path,
     )
-    batch: int = option(1, "Images or clips that the graph takes at once.", metavar="N", minimum=1)
+    batch: int = option(1, "Images or clips that the graph takes at once.", metavar="N", minimum=1, maximum=4096)
 
 
 def config_of(request: ExportRequest, options: PaprOptions) -> PaprConfig:
@@ -93,9 +100,10 @@ def check(request: ExportRequest, options: PaprOptions) -> None:
         raise UsageError("--proposal-checkpoint is of no use with --random-weights; leave it out")
     if options.proposal_checkpoint is not None and config.keep == 1:
         raise UsageError("--proposal-checkpoint is of no use with --keep 1, which prunes nothing; leave it out")
-    for path in (request.checkpoint, options.proposal_checkpoint):
-        if path is not None and not path.exists():
-            raise CheckpointError(f"checkpoint {path}: no such file")
+    if options.proposal_weights is not None and options.proposal_checkpoint is None:
+        raise UsageError("--proposal-weights chooses among the weights of a --proposal-checkpoint; give one")
+    check_exists(request.checkpoint)
+    check_exists(options.proposal_checkpoint)
     if isinstance(options.labels, Path):
         read_labels(options.labels)
 

@@ -9,7 +9,6 @@ from timm.models import reparameterize_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vpp_deploy.errors import CheckpointError
 from vpp_deploy.families.papr.names import CLIP_PROPOSALS, IMAGE_PROPOSALS, ClipSize, proposal_name
 from vpp_deploy.families.papr.slowonly import SlowOnly
 from vpp_deploy.families.papr.x3d import X3d
@@ -61,44 +60,25 @@ class ClipProposal(nn.Module):
         return F.interpolate(clip, size=(frames, *side), mode="trilinear", align_corners=True)
 
 
-def proposal(name: str, pretrained: bool = False) -> ImageProposal | ClipProposal:
-    """A proposal by name, ready for inference (branches fused), with PyTorch's initial weights or pretrained ones.
+def proposal(name: str) -> ImageProposal | ClipProposal:
+    """A proposal by name, ready for inference (branches fused), with PyTorch's initial weights.
 
     Args:
         name: one of `PROPOSALS`.
-        pretrained: fetch weights through timm (needs a network; image proposals only).
 
     Raises:
         ExportError: unknown name.
-        CheckpointError: the weights could not be fetched, or no library offers them.
     """
     name = proposal_name(name)
     if name in IMAGE_PROPOSALS:
-        return ImageProposal(fused(image_network(name, pretrained).eval()))
-    if pretrained:
-        raise CheckpointError(
-            f"the weights of proposal {name} are not published by name; give its PyTorchVideo checkpoint file"
-        )
+        return ImageProposal(fused(image_network(name).eval()))
     clip_network = X3d() if name.startswith("x3d") else SlowOnly(int(name.removeprefix("slowonly_r")))
     return ClipProposal(clip_network, CLIP_PROPOSALS[name])
 
 
-def image_network(name: str, pretrained: bool = False) -> nn.Module:
-    """The network of one of `IMAGE_PROPOSALS`, without a class head; MobileOne with its branches.
-
-    Raises:
-        CheckpointError: the weights could not be fetched.
-    """
-    tagged = IMAGE_PROPOSALS[name] if pretrained else name
-    try:
-        network: nn.Module = timm.create_model(tagged, pretrained=pretrained, num_classes=0)
-    except Exception as error:  # timm and the hub raise many types
-        if not pretrained:
-            raise
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckpointError(
-            f"the weights of proposal {name} could not be fetched: {reason}; give a checkpoint file of it"
-        ) from error
+def image_network(name: str) -> nn.Module:
+    """The network of one of `IMAGE_PROPOSALS`, without a class head; MobileOne with its branches."""
+    network: nn.Module = timm.create_model(name, num_classes=0)
     return network
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.exporters.checkpoint import load_strictly, weights_of
+from vpp_deploy.exporters.checkpoint import weights_of
 from vpp_deploy.exporters.classifier import ClassifierReference
+from vpp_deploy.exporters.rebuilding import check_size, rebuilt
 from vpp_deploy.families.papr.catalogue import unfilled_model
 from vpp_deploy.families.papr.config import PaprConfig
 from vpp_deploy.families.papr.weights import without_head
@@ -25,12 +26,12 @@ class PaprTorchEngine(ClassifierReference):
 
     def __init__(self, bundle: Bundle) -> None:
         manifest = ClassificationManifest.of(bundle.manifest, "PaprTorchEngine")
-        model = unfilled_model(PaprConfig.from_dict(manifest.model.config))
+        config = PaprConfig.from_dict(manifest.model.config)
+        check_size(bundle, config.size, manifest.frame_size)
         tensors = weights_of(bundle)
         if manifest.proposal is not None:
             tensors = without_head(tensors, manifest.proposal, "proposal.network.")
-        load_strictly(model, tensors, bundle.weights_path)
-        super().__init__(bundle, model)
+        super().__init__(bundle, rebuilt(bundle, lambda: unfilled_model(config), tensors))
 
 
 def open_reference(bundle: Bundle, selection: str) -> PaprTorchEngine:

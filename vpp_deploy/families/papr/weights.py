@@ -11,11 +11,13 @@ import timm
 import timm.models.convnext
 import timm.models.swin_transformer
 import timm.models.vision_transformer
+import torch
 from torch import Tensor, nn
 
 from vpp_deploy.errors import CheckpointError
 from vpp_deploy.exporters.checkpoint import (
     CheckpointFile,
+    check_types,
     first_that_fits,
     hint,
     in_float32_each,
@@ -48,10 +50,13 @@ _VIDEOMAE_KEYS: Final[tuple[tuple[str, Replacement], ...]] = (
     (r"\.attn\.proj\.", ".attention.output.dense."),
     (r"\.attn\.q_bias$", ".attention.attention.query.bias"),
     (r"\.attn\.v_bias$", ".attention.attention.value.bias"),
+    (r"\.attention\.attention\.q_bias$", ".attention.attention.query.bias"),
+    (r"\.attention\.attention\.v_bias$", ".attention.attention.value.bias"),
     (r"\.mlp\.layers\.0\.0\.", ".intermediate.dense."),
     (r"\.mlp\.layers\.1\.", ".output.dense."),
 )
-_FUSED_PROJECTION: Final = ".attn.qkv.weight"
+_FUSED_PROJECTION: Final = re.compile(r"(?P<layer>.*)\.attn\.qkv\.(?P<kind>weight|bias)")
+_KEY_BIAS: Final = ".attention.attention.key.bias"
 _PYTORCHVIDEO_HEAD: Final = re.compile(r"blocks\.5\.(proj|pool\.post_conv|activation)\.")
 _HEADS: Final = {
     "mobileone": re.compile(r"(head\.fc|linear)\."),
@@ -75,11 +80,12 @@ def load_base(model: nn.Module, source: Path | CheckpointFile) -> nn.Module:
         "vit": timm.models.vision_transformer.checkpoint_filter_fn,
         "convnext": timm.models.convnext.checkpoint_filter_fn,
         "swin": timm.models.swin_transformer.checkpoint_filter_fn,
-        "videomae": lambda found, _: videomae_tensors(found),
+        "videomae": lambda found, video_mae: videomae_tensors(found, video_mae.state_dict()),
     }
     rename = layouts[architecture_of(model)]
 
     def load(tensors: dict[str, Tensor]) -> nn.Module:
+        check_types(model, tensors, source)
         try:
             renamed = rename(in_float32_each(tensors), model)
         except CheckpointError as error:
@@ -161,25 +167,38 @@ def load_mobileone(network: nn.Module, tensors: Mapping[str, Tensor], path: Path
     return fused(load_strictly(network, renamed, path))
 
 
-def videomae_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A VideoMAE checkpoint of MMAction under the names of transformers; one of transformers stays as it is.
+def videomae_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A VideoMAE checkpoint of MMAction or of the Hugging Face Hub, under the names of a model of transformers.
 
-    MMAction fuses the three projections and stores the sinusoid table, which transformers computes.
+    MMAction fuses the three projections and stores the sinusoid table, which transformers computes. Biases of query and
+    value are called `q_bias` and `v_bias` by both. Versions of transformers differ in whether keys have a bias; it adds
+    the same number to all logits of a query, so that no softmax depends on it.
+
+    Args:
+        tensors: of the checkpoint.
+        expected: of the model, whose keys have a bias or have none.
+
+    Raises:
+        CheckpointError: a fused tensor does not hold three projections.
     """
-    renamed = {}
+    renamed: dict[str, Tensor] = {}
     for original, tensor in tensors.items():
         if original == "backbone.pos_embed":
             continue
         name = _renamed(original, _VIDEOMAE_KEYS)
-        if name.endswith(_FUSED_PROJECTION):
-            layer = name.removesuffix(_FUSED_PROJECTION)
-            if tensor.ndim != 2 or len(tensor) % 3:
+        if fused_parts := _FUSED_PROJECTION.fullmatch(name):
+            layer, kind = fused_parts["layer"], fused_parts["kind"]
+            if tensor.ndim != (2 if kind == "weight" else 1) or len(tensor) % 3:
                 raise CheckpointError(f"{original} {list(tensor.shape)} does not hold three projections")
             for part, weight in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
-                renamed[f"{layer}.attention.attention.{part}.weight"] = weight
+                renamed[f"{layer}.attention.attention.{part}.{kind}"] = weight
         else:
             renamed[name] = tensor
-    return renamed
+    without_key_bias = {name: tensor for name, tensor in renamed.items() if not name.endswith(_KEY_BIAS)}
+    return {
+        **without_key_bias,
+        **{name: torch.zeros_like(bias) for name, bias in expected.items() if name.endswith(_KEY_BIAS)},
+    }
 
 
 def _renamed(name: str, replacements: Sequence[tuple[str, Replacement]]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, ClassVar, Literal
 
 from vpp_deploy.errors import ConfigError, ExportError
+from vpp_deploy.exporters.plain_config import MOST_LAYERS, check_range, from_plain, to_plain
 from vpp_deploy.families.vpp.datasets import DATASETS
 
 ReferenceTokens = Literal["evaluation", "paper"]
@@ -104,6 +106,12 @@ def parse_keep_schedule(text: str) -> KeepSchedule:
     return KeepSchedule("custom", ratios[0], tuple(ratios[1:]))
 
 
+def _check_multiple(owner: str, width: int, parts: Mapping[str, int]) -> None:
+    for name, part in parts.items():
+        if width % part:
+            raise ConfigError(f"{owner}: width {width} with {name} {part}; the width must be a multiple of it")
+
+
 @dataclass(frozen=True)
 class BackboneConfig:
     """ViT-Adapter backbone with token selection.
@@ -128,6 +136,14 @@ class BackboneConfig:
     selection_width: int | None = None
     pretrain_grid: int = 14
     block_norm_eps: float = SELECTIVE_NORM_EPS
+
+    def __post_init__(self) -> None:
+        names = ("width", "heads", "stem_width", "deform_heads", "deform_points", "pretrain_grid")
+        check_range("backbone", {name: getattr(self, name) for name in names})
+        check_range("backbone", {"block_norm_eps": self.block_norm_eps}, 0, 1)
+        if self.selection_width is not None:
+            check_range("backbone", {"selection_width": self.selection_width}, 4)
+        _check_multiple("backbone", self.width, {"heads": self.heads, "deform_heads": self.deform_heads})
 
 
 @dataclass(frozen=True)
@@ -154,6 +170,13 @@ class HeadConfig:
     points: int = 4
     norm_groups: int = 32
 
+    def __post_init__(self) -> None:
+        names = ("width", "encoder_ffn", "decoder_ffn", "queries", "heads", "points", "norm_groups")
+        check_range("head", {name: getattr(self, name) for name in names})
+        layers = {"encoder_layers": self.encoder_layers, "decoder_layers": self.decoder_layers}
+        check_range("head", layers, highest=MOST_LAYERS)
+        _check_multiple("head", self.width, {"heads": self.heads, "norm_groups": self.norm_groups})
+
 
 @dataclass(frozen=True)
 class DetectorConfig:
@@ -178,6 +201,10 @@ class DetectorConfig:
     reference_tokens: ReferenceTokens = "evaluation"
     frame_size: tuple[int, int] = (544, 960)
 
+    def __post_init__(self) -> None:
+        if self.dataset not in DATASETS:
+            raise ConfigError(f"unknown data set {self.dataset!r}; known: {', '.join(DATASETS)}")
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in label order."""
@@ -185,26 +212,16 @@ class DetectorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the manifest; `from_dict` gives the configuration back."""
-        return asdict(self)
+        return to_plain(self)
 
     @staticmethod
-    def from_dict(data: dict[str, Any]) -> DetectorConfig:
+    def from_dict(data: Mapping[str, Any]) -> DetectorConfig:
         """The configuration that `to_dict` wrote.
 
         Raises:
-            ConfigError: fields are missing, unknown or of the wrong kind.
+            ConfigError: fields are missing, unknown, of the wrong kind, or out of their range.
         """
-        try:
-            keep = data["keep"] | {"selective": tuple(data["keep"]["selective"])}
-            parts = {
-                "backbone": BackboneConfig(**data["backbone"]),
-                "head": HeadConfig(**data["head"]),
-                "keep": KeepSchedule(**keep),
-                "frame_size": tuple(data["frame_size"]),
-            }
-            return DetectorConfig(**data | parts)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"model configuration cannot be read: {error}; export the bundle again") from error
+        return from_plain(DetectorConfig, data)
 
 
 MODELS = {

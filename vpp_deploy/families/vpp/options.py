@@ -19,8 +19,10 @@ class VppOptions:
     """Options of VPP models."""
 
     dataset: str | None = option(None, "Label set from `vpp-deploy models`.", metavar="NAME", shown="the model's own")
-    max_tracks: int = option(CAPACITY, "Tracks that one frame can take on.", metavar="N", minimum=1)
-    max_detections: int = option(CAPACITY, "Candidate queries that leave the graph per frame.", metavar="N", minimum=1)
+    max_tracks: int = option(CAPACITY, "Tracks that one frame can take on.", metavar="N", minimum=1, maximum=4096)
+    max_detections: int = option(
+        CAPACITY, "Candidate queries that leave the graph per frame.", metavar="N", minimum=1, maximum=4096
+    )
     selection_noise: bool = option(False, "Add an input for Gumbel noise, as in training.")
 
 

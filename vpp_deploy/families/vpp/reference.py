@@ -16,6 +16,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.loaded import LoadedEngine
 from vpp_deploy.engines.protocols import Array, HostStream, StreamState
+from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.families.vpp.adapter import Interaction
 from vpp_deploy.families.vpp.backbone import BackboneOutput, BackboneState, Selection
 from vpp_deploy.families.vpp.checkpoint import load_detector
@@ -46,6 +47,7 @@ class TorchEngine(LoadedEngine):
 
     Args:
         bundle: rebuilt from its manifest and its weights file, not from its graphs.
+        by_threshold: keep the tokens whose score passes the threshold, as in training, however many that are.
 
     Raises:
         UsageError: the bundle is for another task.
@@ -56,12 +58,17 @@ class TorchEngine(LoadedEngine):
     backend = "torch"
     precision = "float32"
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, *, by_threshold: bool = False) -> None:
         self._segmentation = SegmentationManifest.of(bundle.manifest, "TorchEngine")
         super().__init__(self._segmentation)
         config = DetectorConfig.from_dict(bundle.manifest.model.config)
-        detector = load_detector(config, bundle.weights_path, ignore_prefix=GRAPH_PREFIX)
-        self._graph = FrameGraph(detector, _options(self._segmentation)).eval()
+        self._bundle = bundle
+        with refusals_of(bundle):
+            detector = load_detector(config, bundle.weights_path, ignore_prefix=GRAPH_PREFIX)
+            self._graph = FrameGraph(detector, _options(self._segmentation)).eval()
+        self._by_threshold = by_threshold
+        if by_threshold:
+            _select_by_threshold(detector)
 
     @property
     def graph(self) -> FrameGraph:
@@ -70,7 +77,7 @@ class TorchEngine(LoadedEngine):
 
     def open_stream(self) -> HostStream:
         """A new stream with empty state; no weights are copied."""
-        return HostStream(self._manifest, self._run_graph)
+        return HostStream(self._manifest, self._run_graph, static=not self._by_threshold)
 
     def selection_scores(self, inputs: Mapping[str, Array], state: StreamState) -> dict[str, Array]:
         """How the selection points score the tokens of a frame, which the graphs do not put out.
@@ -151,7 +158,7 @@ class TorchEngine(LoadedEngine):
     def _run_graph(self, phase: GraphRole, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         arguments: dict[str, Any] = {name: torch.from_numpy(array) for name, array in feed.items()}
         state = [arguments.pop(spec.input) for spec in self._manifest.state if spec.input in arguments]
-        with torch.inference_mode():
+        with torch.inference_mode(), refusals_of(self._bundle):
             output = self._graph(**arguments, state=BackboneState(*state) if state else None)
         kept = [point.output for point in self._segmentation.pruning_points if phase in point.phases]
         values = output._asdict() | dict(zip(kept, output.kept, strict=True))
@@ -162,10 +169,7 @@ class TorchEngine(LoadedEngine):
 
 def open_reference(bundle: Bundle, selection: str) -> TorchEngine:
     """See `vpp_deploy.families.open_reference`."""
-    engine = TorchEngine(bundle)
-    if selection == "threshold":
-        _select_by_threshold(engine.graph.detector)
-    return engine
+    return TorchEngine(bundle, by_threshold=selection == "threshold")
 
 
 def _close_matches(

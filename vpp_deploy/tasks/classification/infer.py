@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from os import PathLike
 from typing import Final
 
 from rich.table import Table
@@ -56,12 +56,16 @@ def label_table(results: Sequence[ClassificationResult], class_names: Sequence[s
         labels = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
         table.add_row(
             console.one_line(_what(result)),
-            "   ".join(f"{console.percent(score)} {_short(class_names[label])}" for label, score in labels),
+            console.one_line(
+                "   ".join(f"{console.percent(score)} {_short(class_names[label])}" for label, score in labels)
+            ),
         )
     return table
 
 
-def show_summary(summary: ClassificationSummary, source: Path, outputs: ClassificationOutputs, *, clips: bool) -> None:
+def show_summary(
+    summary: ClassificationSummary, source: str | PathLike[str], outputs: ClassificationOutputs, *, clips: bool
+) -> None:
     """Print how a run went and what was written."""
     rate = summary.frames / summary.wall_seconds
     size = "several sizes" if summary.original_size is None else console.height_by_width(summary.original_size)

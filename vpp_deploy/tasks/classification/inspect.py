@@ -10,7 +10,7 @@ from rich.table import Table
 from vpp_deploy.bundle import Bundle, ClassificationManifest
 from vpp_deploy.bundle.manifest import Manifest
 from vpp_deploy.tasks.classification.figures import gflops, merging, tokens
-from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, tensors, worst
+from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, share, tensors, worst
 from vpp_deploy.tasks.task import Description
 from vpp_deploy.terminal import console
 
@@ -90,5 +90,5 @@ def _parity(summary: Any) -> str:
     return (
         f"on {summary['samples']} samples{source}, {summary['created']}: {worst(summary['tensors'])}, "
         f"kept patches in common at least {least_overlap(summary['overlaps'])}, "
-        f"same label in {console.percent(summary['labels']['top1_agreement'])}"
+        f"same label in {share(summary['labels']['top1_agreement'])}"
     )

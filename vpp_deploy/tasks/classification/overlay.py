@@ -53,7 +53,7 @@ def draw_classification(
     """
     canvas = Image.fromarray(frame.original)
     if result.kept:
-        _draw_patches(canvas, *_finest_layer(frame, result), manifest)
+        _draw_patches(canvas, frame.original, *_finest_layer(frame, result), manifest)
     draw_header(canvas, _header_lines(canvas, result, manifest))
     return np.array(canvas)
 
@@ -100,7 +100,11 @@ def _finest_layer(frame: Frame, result: ClassificationResult) -> tuple[npt.NDArr
 
 
 def _draw_patches(
-    canvas: Image.Image, significance: npt.NDArray[np.float32], pruned: Mask, manifest: ClassificationManifest
+    canvas: Image.Image,
+    picture: npt.NDArray[np.uint8],
+    significance: npt.NDArray[np.float32],
+    pruned: Mask,
+    manifest: ClassificationManifest,
 ) -> None:
     region = visible_region((canvas.height, canvas.width), manifest.frame_size, manifest.preprocessing)
     rows = patches_of_pixels(canvas.height, region.top, region.bottom, pruned.shape[0])
@@ -109,10 +113,11 @@ def _draw_patches(
     left, right = np.searchsorted(columns, (0, pruned.shape[1]))
     box = int(left), int(top), int(right), int(bottom)
     rows, columns = rows[top:bottom], columns[left:right]
-    seen = canvas.crop(box)
     canvas.paste(_GREY, mask=Image.new("L", canvas.size, _VEIL))
     if not (len(rows) and len(columns)):
         return
+    # Cut out with numpy: Pillow warns of large pictures when it crops, and in the end refuses.
+    seen = Image.fromarray(picture[top:bottom, left:right])
     heat = _SCALE_TABLE[np.round(255 * significance).astype(np.intp)]
     seen = Image.blend(seen, Image.fromarray(heat[rows].take(columns, axis=1)), _HEAT)
     dim(seen, pruned[rows].take(columns, axis=1), patch_edges(rows, columns))

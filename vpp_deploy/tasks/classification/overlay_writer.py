@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.errors import OutputError, VideoError
+from vpp_deploy.files.outputs import OutputWriter
 from vpp_deploy.frames import Frame
-from vpp_deploy.media.output import OutputWriter
 from vpp_deploy.media.png_folder_writer import PictureFolderWriter
 from vpp_deploy.media.reader import VideoReader
 from vpp_deploy.media.writer import FORMATS, VideoWriter
@@ -65,20 +65,20 @@ class OverlayWriter(OutputWriter):
             seen = frame.index >= result.indices[0]
             self._put(frame, draw_classification(frame, result, self._manifest) if seen else frame.original)
 
-    def close(self) -> None:
+    def finish(self) -> None:
         """Write what is left as it is, and finish.
 
         Raises:
             VideoError: as `write`; or there was no frame.
             OutputError: as `write`.
         """
-        try:
-            for frame in self._waiting:
-                self._put(frame, frame.original)
-        except (OutputError, VideoError):
-            self.discard()
-            raise
-        self._target.close()
+        for frame in self._waiting:
+            self._put(frame, frame.original)
+        self._target.finish()
+
+    def commit(self) -> None:
+        """Give the video or the folder its name."""
+        self._target.commit()
 
     def discard(self) -> None:
         """Give up: leave nothing behind."""

@@ -11,8 +11,11 @@ from PIL import Image
 
 from vpp_deploy.bundle.classification_manifest import ClassifierPreprocessing
 from vpp_deploy.frames import Size
+from vpp_deploy.tasks.classification.crop_resize import FILTERS, resized_part
 
 _FILTERS: Final = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+_MOST_PIXELS: Final = 1 << 24
+"""Of a resized picture: a larger one (a strip's) is never made as a whole."""
 
 
 class Region(NamedTuple):
@@ -38,6 +41,9 @@ def resize_and_crop(
         `[H, W, 3]` uint8, and its size: all of it is picture.
     """
     (height, width), (top, left) = _geometry((image.shape[0], image.shape[1]), size, preprocessing)
+    if height * width > _MOST_PIXELS:
+        part = resized_part(image, (height, width), (top, left), size, FILTERS[preprocessing.interpolation])
+        return part, size
     resized = Image.fromarray(image).resize((width, height), _FILTERS[preprocessing.interpolation])
     return np.array(resized.crop((left, top, left + size[1], top + size[0]))), size
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
+from vpp_deploy.files.outputs import OutputGroup
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.tasks.classification.overlay_writer import OverlayWriter
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.classification.results import ClassificationResult
 from vpp_deploy.tasks.classification.session import ClassificationSession
 from vpp_deploy.tasks.classification.writers import ClassificationLinesWriter
-from vpp_deploy.tasks.common import PARTS, Progress, check_distinct
+from vpp_deploy.tasks.common import PARTS, Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ class ClassificationSummary:
 
 def run_classification(
     session: ClassificationSession,
-    path: Path | str,
+    path: str | PathLike[str],
     outputs: ClassificationOutputs | None = None,
     *,
     max_frames: int | None = None,
@@ -69,9 +72,9 @@ def run_classification(
 ) -> ClassificationSummary:
     """Classify an image, each image of a folder, or the clips of a video.
 
-    Outputs are opened before the first frame and appear under their names when all went well; see their writers for
-    what an error leaves. Of a damaged video, everything that can be decoded counts (`ClassificationSummary.problem`
-    tells).
+    Outputs are opened before the first frame and appear under their names together, when all went well; see their
+    writers for what an error leaves. Of a damaged video, everything that can be decoded counts
+    (`ClassificationSummary.problem` tells).
 
     Args:
         session: any.
@@ -82,28 +85,29 @@ def run_classification(
         each: called with each result.
 
     Raises:
-        UsageError: an output would overwrite the input or another output; `max_frames` is below 1.
+        UsageError: an output would overwrite the input, its folder or another output; `max_frames` is below 1.
         VideoError: the input cannot be read; or sizes differ where one is needed: in a video of clips, or for a video
             as output.
         OutputError: an output cannot be written.
         DependencyError: this PyAV has no H.264 encoder.
     """
     outputs = outputs or ClassificationOutputs()
-    check_distinct(path, outputs.paths)
+    check_outputs(outputs.paths, inputs=[path])
     begin = perf_counter()
     seconds = dict.fromkeys(PARTS, 0.0)
     keep_ratios: dict[str, float] = {}
     samples = 0
     with ExitStack() as stack:
         reader = stack.enter_context(read_pictures(path, session.manifest, max_frames))
+        group = stack.enter_context(OutputGroup())
         frames = _Frames(reader)
         sinks: list[Callable[[ClassificationResult], None]] = [each]
         if outputs.overlay is not None:
-            overlay = stack.enter_context(OverlayWriter(outputs.overlay, reader, session.manifest))
+            overlay = group.add(OverlayWriter(outputs.overlay, reader, session.manifest))
             frames.observe = overlay.add
             sinks.append(overlay.write)
         if outputs.json_lines is not None:
-            lines = stack.enter_context(ClassificationLinesWriter(outputs.json_lines, session.manifest.class_names))
+            lines = group.add(ClassificationLinesWriter(outputs.json_lines, session.manifest.class_names))
             sinks.append(lines.write)
         for _, result in session.run(frames):
             start = perf_counter()

@@ -15,7 +15,9 @@ from vpp_deploy.bundle.classification_manifest import ClassificationManifest, Pr
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame
+from vpp_deploy.tasks.classification.contract import check_contract
 from vpp_deploy.tasks.classification.results import ClassificationResult
+from vpp_deploy.tasks.contract import check_finite, check_range
 
 Sample = tuple[Frame, ...]
 """What the model classifies at once: one image, or the frames of a clip."""
@@ -38,10 +40,12 @@ class ClassificationSession:
 
     Raises:
         UsageError: a bundle of another family; `top` or `hop` below 1; a hop for a model of images.
+        BundleError: its graph is not what the manifest says elsewhere.
     """
 
     def __init__(self, engine: Engine, top: int = 5, hop: int | None = None) -> None:
         self.manifest = ClassificationManifest.of(engine.manifest, "a classification session")
+        check_contract(self.manifest)
         self.engine = engine
         self.stream: EngineStream = engine.open_stream()
         if top < 1:
@@ -70,6 +74,7 @@ class ClassificationSession:
 
         Raises:
             UsageError: none, or more than the bundle's batch; a frame of another size, or a clip of another length.
+            EngineOutputError: the engine gives NaN, infinity, or positions that there are not.
         """
         start = perf_counter()
         inputs = self.prepare(batch)
@@ -115,8 +120,17 @@ class ClassificationSession:
 
     def complete(self, batch: Sequence[Sample], outputs: Mapping[str, Array]) -> list[ClassificationResult]:
         """What the graph's outputs say of each sample of the batch."""
-        rows = ({name: array[row] for name, array in outputs.items()} for row in range(len(batch)))
+        rows = [{name: array[row] for name, array in outputs.items()} for row in range(len(batch))]
+        for sample, row in zip(batch, rows, strict=True):
+            self._check(sample, row)
         return [self._result(sample, row) for sample, row in zip(batch, rows, strict=True)]
+
+    def _check(self, sample: Sample, outputs: Mapping[str, Array]) -> None:
+        backend, name = self.engine.backend, sample[0].name or sample[0].index
+        check_finite(outputs, backend, name)
+        for point in self.manifest.pruning_points:
+            tokens = prod(point.grid) + point.fused
+            check_range(f"patch of {point.name}", kept_tokens(point, outputs), tokens, backend, name)
 
     def _result(self, sample: Sample, outputs: Mapping[str, Array]) -> ClassificationResult:
         points = self.manifest.pruning_points

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from os import PathLike
 
 from vpp_deploy.bundle.segmentation_manifest import DetectionSpec
 from vpp_deploy.engines.protocols import Engine
@@ -29,7 +29,7 @@ def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
         console.warn(warning)
 
 
-def show_summary(summary: VideoSummary, video: Path, outputs: Outputs) -> None:
+def show_summary(summary: VideoSummary, video: str | PathLike[str], outputs: Outputs) -> None:
     """Print how a video went and what was written."""
     rate = summary.frames / summary.wall_seconds
     console.say(

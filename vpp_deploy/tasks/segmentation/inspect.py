@@ -8,7 +8,7 @@ from rich.table import Table
 
 from vpp_deploy.bundle import Bundle, SegmentationManifest
 from vpp_deploy.bundle.manifest import Manifest
-from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, state_table, tensors, worst
+from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, share, state_table, tensors, worst
 from vpp_deploy.tasks.task import Description
 from vpp_deploy.terminal import console
 
@@ -80,5 +80,5 @@ def _parity(summary: Any) -> str:
         f"on {summary['frames']} frames of {summary['video']}, {summary['created']}: "
         f"{worst(summary['tensors']['teacher_forced'])}, "
         f"kept tokens in common at least {least_overlap(summary['overlaps'])}, "
-        f"same tracks in {console.percent(summary['tracks']['agreement'])} of the frames"
+        f"same tracks in {share(summary['tracks']['agreement'])} of the frames"
     )

@@ -14,5 +14,10 @@ class RunOptions:
 
     youtube_vis: Path | None = option(None, "YouTube-VIS submission, JSON.", metavar="FILE")
     noise_seed: int | None = option(
-        None, "Seed of the selection noise, for a bundle that takes it.", metavar="N", shown="no noise", minimum=0
+        None,
+        "Seed of the selection noise, for a bundle that takes it.",
+        metavar="N",
+        shown="no noise",
+        minimum=0,
+        maximum=2**32 - 1,
     )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.files.outputs import OutputGroup
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.reader import VideoReader, read_video
 from vpp_deploy.media.writer import VideoWriter
-from vpp_deploy.tasks.common import PARTS, Progress, check_distinct
+from vpp_deploy.tasks.common import PARTS, Progress
 from vpp_deploy.tasks.segmentation.overlay import draw
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session import VideoSession
@@ -68,7 +71,7 @@ class VideoSummary:
 
 def run_video(
     session: VideoSession,
-    video: Path | str,
+    video: str | PathLike[str],
     outputs: Outputs | None = None,
     *,
     max_frames: int | None = None,
@@ -76,8 +79,9 @@ def run_video(
 ) -> VideoSummary:
     """Run a session over a whole video, from an empty state.
 
-    Outputs are opened before the first frame and appear under their names when all went well; see their writers for
-    what an error leaves. Of a damaged video, everything that can be decoded counts (`VideoSummary.problem` tells).
+    Outputs are opened before the first frame and appear under their names together, when all went well; see their
+    writers for what an error leaves. Of a damaged video, everything that can be decoded counts
+    (`VideoSummary.problem` tells).
 
     Args:
         session: is reset first.
@@ -87,19 +91,20 @@ def run_video(
         progress: see `Progress`.
 
     Raises:
-        UsageError: an output would overwrite the video or another output; `max_frames` is below 1.
+        UsageError: an output would overwrite the video, its folder or another output; `max_frames` is below 1.
         VideoError: the video cannot be read, or changes its size.
         OutputError: an output cannot be written.
         DependencyError: this PyAV has no H.264 encoder.
     """
     outputs = outputs or Outputs()
-    check_distinct(video, outputs.paths)
+    check_outputs(outputs.paths, inputs=[video])
     session.reset()
     begin = perf_counter()
     record = _Record(session.manifest)
     with ExitStack() as stack:
         reader = stack.enter_context(read_video(video, session.engine.frame_size, max_frames=max_frames))
-        sinks = _open_sinks(stack, outputs, reader, session.manifest.class_names)
+        group = stack.enter_context(OutputGroup())
+        sinks = _open_sinks(group, outputs, reader, session.manifest.class_names)
         frame, seconds = _timed_next(reader)
         while frame is not None:
             result = session(frame)
@@ -120,18 +125,16 @@ def run_video(
 _Sink = Callable[[Frame, FrameResult], None]
 
 
-def _open_sinks(stack: ExitStack, outputs: Outputs, reader: VideoReader, class_names: Sequence[str]) -> list[_Sink]:
+def _open_sinks(group: OutputGroup, outputs: Outputs, reader: VideoReader, class_names: Sequence[str]) -> list[_Sink]:
     sinks: list[_Sink] = []
     if outputs.video is not None:
-        video = stack.enter_context(
-            VideoWriter(outputs.video, reader.original_size, reader.frame_rate, reader.time_base)
-        )
+        video = group.add(VideoWriter(outputs.video, reader.original_size, reader.frame_rate, reader.time_base))
         sinks.append(lambda frame, result: video.write(draw(frame, result, class_names), frame.time))
     if outputs.json_lines is not None:
-        lines = stack.enter_context(JsonLinesWriter(outputs.json_lines, class_names))
+        lines = group.add(JsonLinesWriter(outputs.json_lines, class_names))
         sinks.append(lambda frame, result: lines.write(result, name=frame.name))
     if outputs.youtube_vis is not None:
-        submission = stack.enter_context(YouTubeVisWriter(outputs.youtube_vis))
+        submission = group.add(YouTubeVisWriter(outputs.youtube_vis))
         sinks.append(lambda frame, result: submission.write(result))
     return sinks
 

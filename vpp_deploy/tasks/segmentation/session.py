@@ -6,20 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Prefetches, StreamState
+from vpp_deploy.engines.stream_state import check_finite_state, check_state
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame
+from vpp_deploy.tasks.contract import check_finite, check_range
+from vpp_deploy.tasks.segmentation.contract import NOISE_INPUT, check_contract
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.tracking.detections import decode_detections
 from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState, TrackFeed
 
-NOISE_INPUT = "selection_noise"
+_MOST: Final = np.float32(1e30)
+"""Beyond it a logit says no more, and sums of logits overflow."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,12 @@ class VideoSession:
 
     Raises:
         UsageError: a bundle for another task; a noise seed for one without a noise input.
+        BundleError: its graphs are not what the manifest says elsewhere.
     """
 
     def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
         manifest = SegmentationManifest.of(engine.manifest, "a video session")
+        check_contract(manifest)
         self.engine = engine
         self.manifest = manifest
         self.stream: EngineStream = engine.open_stream()
@@ -90,6 +96,7 @@ class VideoSession:
 
         Raises:
             UsageError: a frame of another size, or one that does not come after the last one.
+            EngineOutputError: the engine gives NaN, infinity, or positions that there are not.
         """
         start = perf_counter()
         frame = self.as_frame(frame)
@@ -97,6 +104,7 @@ class VideoSession:
         prepared = perf_counter()
         outputs = self.stream.run(inputs)
         ran = perf_counter()
+        check_finite(outputs, self.engine.backend, frame.index)
         result = self.complete(frame, outputs)
         seconds = {"engine": ran - prepared, "host": perf_counter() - ran + prepared - start}
         return replace(result, seconds=seconds)
@@ -123,11 +131,44 @@ class VideoSession:
         return SessionState(self.stream.snapshot(), self.tracker.snapshot(), self._frames, self._last_index, noise)
 
     def restore(self, state: SessionState) -> None:
-        """Continue from a snapshot of this session, or of another one on the same bundle (any engine)."""
+        """Continue from a snapshot of this session, or of another one on the same bundle (any engine).
+
+        Raises:
+            UsageError: it is of another bundle, or damaged. The session is as it was.
+        """
+        noise = np.random.default_rng(self._noise_seed)
+        self._check_snapshot(state, noise)
         self.stream.restore(state.stream)
         self.tracker.restore(state.tracker)
-        self._frames, self._last_index = state.frames, state.last_index
-        self._noise.bit_generator.state = dict(state.noise)
+        self._frames, self._last_index, self._noise = state.frames, state.last_index, noise
+
+    def _check_snapshot(self, state: SessionState, noise: np.random.Generator) -> None:
+        """Hold a snapshot to this bundle, and give the generator its state."""
+        check_state(self.manifest, state.stream)
+        check_finite_state(state.stream)
+        tokens = self.manifest.token_grid[0] * self.manifest.token_grid[1]
+        for name, array in state.stream.tensors.items():
+            if array.dtype == np.int32 and array.size and (array.min() < 0 or array.max() >= tokens):
+                raise UsageError(f"snapshot: {name} lies outside the {tokens} tokens; take another one")
+        self.tracker.check(state.tracker, state.frames)
+        begun = state.stream.phase != self.manifest.roles[0]
+        if state.frames < 0 or state.last_index < state.frames - 1 or begun != (state.frames > 0):
+            raise UsageError(
+                f"snapshot: {state.frames} frames up to number {state.last_index}, with the {state.stream.phase} graph "
+                "to come, contradict each other; take another one"
+            )
+        try:
+            noise.bit_generator.state = dict(state.noise)
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise UsageError(f"snapshot: its noise cannot be continued ({error}); take another one") from error
+
+    def _check_positions(self, frame: Frame, outputs: Mapping[str, Array]) -> None:
+        detection, (rows, columns), backend = self.manifest.detection, self.manifest.token_grid, self.engine.backend
+        queries = detection.num_queries + detection.max_tracks
+        check_range("query_indices", outputs["query_indices"], queries, backend, frame.index)
+        for point in self.manifest.pruning_points:
+            if point.output in outputs:
+                check_range(point.output, outputs[point.output], rows * columns, backend, frame.index)
 
     def as_frame(self, frame: Frame | npt.NDArray[np.uint8]) -> Frame:
         """The frame with its geometry; checks its size, its type and its place in the stream."""
@@ -169,13 +210,14 @@ class VideoSession:
     def complete(self, frame: Frame, outputs: Mapping[str, Array]) -> FrameResult:
         """Track the detections in the graph's outputs; follows the `prepare` of the same frame."""
         assert self._feed is not None
+        self._check_positions(frame, outputs)
         detection = self.manifest.detection
         filled = detection.num_queries + len(self._feed.identities)
         rows = np.flatnonzero(outputs["query_indices"] < filled)  # empty track slots come along to fill the output
         queries = outputs["query_indices"][rows]
         detections = decode_detections(
-            outputs["class_logits"][rows],
-            outputs["mask_logits"][rows],
+            outputs["class_logits"][rows].clip(-_MOST, _MOST),
+            outputs["mask_logits"][rows].clip(-_MOST, _MOST),
             queries,
             padded_size=self.engine.frame_size,
             content_size=frame.content_size,

@@ -11,9 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
-from vpp_deploy.errors import OutputError
+from vpp_deploy.files.outputs import OutputFile, OutputWriter
 from vpp_deploy.media.json_lines import JsonLinesFile
-from vpp_deploy.media.output import OutputFile, OutputWriter
 from vpp_deploy.tasks.segmentation.results import FrameResult
 
 Rle = dict[str, Any]
@@ -54,23 +53,14 @@ class JsonLinesWriter(JsonLinesFile):
         self.append(_frame_record(result, name, self._class_names))
 
 
-class YouTubeVisWriter(OutputWriter):
-    """A YouTube-VIS submission: one entry per track and video, over any number of videos.
-
-    An entry holds `video_id`, `category_id` (1-based), `score` and `segmentations` (RLE or null for each frame). Its
-    score is the mean over the frames in which the track appears; its category is the label with the highest summed
-    score. The file is written when the `with` block ends well; after an exception nothing is left.
+class YouTubeVisTracks:
+    """What a YouTube-VIS submission says of the tracks of one video after the other.
 
     Args:
-        path: the target; an existing file is replaced.
         video_id: of the first video, as in the data set's annotation file.
-
-    Raises:
-        OutputError: the target cannot be written. Raised here, before the first frame.
     """
 
-    def __init__(self, path: str | os.PathLike[str], video_id: int = 1) -> None:
-        self._output = OutputFile(path)
+    def __init__(self, video_id: int = 1) -> None:
         self._video_id = video_id
         self._entries: list[dict[str, Any]] = []
         self._tracks: dict[int, _Track] = {}
@@ -90,28 +80,54 @@ class YouTubeVisWriter(OutputWriter):
             self._tracks.setdefault(int(identity), _Track()).add(self._frames, mask, float(score), int(label))
         self._frames += 1
 
-    def close(self) -> None:
-        """Write the file under its name.
+    def entries(self) -> list[dict[str, Any]]:
+        """End the last video, and give the entries of all: one per track and video.
 
-        Raises:
-            OutputError: writing failed.
+        An entry holds `video_id`, `category_id` (1-based), `score` and `segmentations` (RLE or null for each frame).
+        Its score is the mean over the frames in which the track appears; its category is the label with the highest
+        summed score.
         """
         self._end_video()
-        try:
-            self._output.temporary.write_text(json.dumps(self._entries, allow_nan=False), encoding="ascii")
-        except OSError as error:
-            self._output.discard()
-            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
-        self._output.commit()
-
-    def discard(self) -> None:
-        """Give up: leave nothing behind."""
-        self._output.discard()
+        return self._entries
 
     def _end_video(self) -> None:
         self._entries += [track.entry(self._video_id, self._frames) for track in self._tracks.values()]
         self._tracks = {}
         self._frames = 0
+
+
+class YouTubeVisWriter(YouTubeVisTracks, OutputWriter):
+    """A YouTube-VIS submission: the entries of `YouTubeVisTracks` as a file, over any number of videos.
+
+    The file is written when the `with` block ends well; after an exception nothing is left.
+
+    Args:
+        path: the target; an existing file is replaced.
+        video_id: of the first video, as in the data set's annotation file.
+
+    Raises:
+        OutputError: the target cannot be written. Raised here, before the first frame.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], video_id: int = 1) -> None:
+        super().__init__(video_id)
+        self._output = OutputFile(path)
+
+    def finish(self) -> None:
+        """Write the entries.
+
+        Raises:
+            OutputError: writing failed.
+        """
+        self._output.write(json.dumps(self.entries(), allow_nan=False).encode("ascii"))
+
+    def commit(self) -> None:
+        """Give the file its name."""
+        self._output.commit()
+
+    def discard(self) -> None:
+        """Give up: leave nothing behind."""
+        self._output.discard()
 
 
 class _Track:

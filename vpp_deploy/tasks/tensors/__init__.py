@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vpp_deploy.registry import lazy
 from vpp_deploy.tasks.task import Task
+from vpp_deploy.tasks.tensors.options import RunOptions
 
 if TYPE_CHECKING:
     from vpp_deploy.bundle.manifest import Manifest
@@ -22,6 +23,7 @@ TASK = Task(
     name="tensors",
     title="plain tensor",
     results="outputs",
+    run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.tensors.session:TensorSession"),
     run=lazy("vpp_deploy.tasks.tensors.run:run"),
     next_run=lambda manifest: (_source(manifest), "-o", "outputs.npz"),

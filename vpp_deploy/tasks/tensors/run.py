@@ -12,11 +12,11 @@ import numpy as np
 
 from vpp_deploy.engines.protocols import Array, Engine
 from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.files.outputs import OutputFile, OutputGroup, OutputWriter
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.media.json_lines import JsonLinesFile
-from vpp_deploy.media.output import OutputFile, OutputWriter
-from vpp_deploy.options import NoOptions
-from vpp_deploy.tasks.common import check_distinct
 from vpp_deploy.tasks.task import RunRequest
+from vpp_deploy.tasks.tensors.options import RunOptions
 from vpp_deploy.tasks.tensors.session import TensorSession
 from vpp_deploy.tasks.tensors.source import ARRAYS, open_source
 from vpp_deploy.terminal import console
@@ -43,16 +43,22 @@ class ArraysWriter(OutputWriter):
         """Take the outputs of the next frame."""
         self._frames.append({name: array.copy() for name, array in outputs.items()})
 
-    def close(self) -> None:
-        """Write the file and give it its name."""
+    def finish(self) -> None:
+        """Write the arrays.
+
+        Raises:
+            OutputError: writing failed.
+        """
         names = self._frames[0] if self._frames else {}
         arrays: dict[str, Any] = {name: np.stack([frame[name] for frame in self._frames]) for name in names}
         try:
-            with self._output.temporary.open("wb") as file:
+            with self._output.open() as file:
                 np.savez(file, **arrays)
         except OSError as error:
-            self.discard()
-            raise OutputError(f"{self._output.path}: writing failed: {error.strerror}; is the disk full?") from error
+            raise self._output.failure(error) from error
+
+    def commit(self) -> None:
+        """Give the file its name."""
         self._output.commit()
 
     def discard(self) -> None:
@@ -75,10 +81,9 @@ class TensorSummary:
     engine_seconds: float
 
 
-def run(engine: Engine, request: RunRequest, options: NoOptions) -> None:
+def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
     """Run a file of inputs, and tell how it went."""
-    del options
-    summary = run_tensors(TensorSession(engine), request)
+    summary = run_tensors(TensorSession(engine, options.allow_nonfinite), request)
     rate = summary.frames / summary.wall_seconds
     console.say(f"{request.source}: {summary.frames} frames in {summary.wall_seconds:.1f} s, {rate:.1f} per second")
     rows = [("ms per frame", f"engine {1000 * summary.engine_seconds / summary.frames:.1f}  (mean)")]
@@ -97,12 +102,13 @@ def run_tensors(session: TensorSession, request: RunRequest) -> TensorSummary:
         VideoError: it cannot be read.
         OutputError: an output cannot be written.
     """
-    check_distinct(request.source, [path for path in (request.output, request.json) if path is not None])
+    check_outputs([path for path in (request.output, request.json) if path is not None], inputs=[request.source])
     session.reset()
     begin, engine_seconds, frames = perf_counter(), 0.0, 0
     with ExitStack() as stack:
-        arrays = None if request.output is None else stack.enter_context(ArraysWriter(request.output))
-        lines = None if request.json is None else stack.enter_context(JsonLinesFile(request.json))
+        group = stack.enter_context(OutputGroup())
+        arrays = None if request.output is None else group.add(ArraysWriter(request.output))
+        lines = None if request.json is None else group.add(JsonLinesFile(request.json))
         source = stack.enter_context(open_source(request.source, session.manifest, request.max_frames))
         progress = stack.enter_context(frame_bar())
         for frames, inputs in enumerate(source, start=1):

@@ -9,7 +9,9 @@ import numpy as np
 
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState
+from vpp_deploy.engines.stream_state import check_finite_state
 from vpp_deploy.errors import UsageError
+from vpp_deploy.tasks.contract import check_finite
 
 
 class TensorSession:
@@ -23,15 +25,17 @@ class TensorSession:
 
     Args:
         engine: any engine of a bundle for plain tensors.
+        allow_nonfinite: give outputs that hold NaN or infinity, too.
 
     Raises:
         UsageError: a bundle for another task.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, allow_nonfinite: bool = False) -> None:
         self.manifest = TensorsManifest.of(engine.manifest, "a tensor session")
         self.engine = engine
         self.stream: EngineStream = engine.open_stream()
+        self._allow_nonfinite, self._calls = allow_nonfinite, 0
 
     def __enter__(self) -> TensorSession:
         return self
@@ -52,8 +56,13 @@ class TensorSession:
 
         Raises:
             UsageError: an input is missing, unknown, or of another shape or type.
+            EngineOutputError: an output holds NaN or infinity, which is not allowed.
         """
-        return self.stream.run(self.prepare(inputs))
+        outputs = self.stream.run(self.prepare(inputs))
+        if not self._allow_nonfinite:
+            check_finite(outputs, self.engine.backend, self._calls, ", or allow it (--allow-nonfinite)")
+        self._calls += 1
+        return outputs
 
     def prepare(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The inputs, checked, as contiguous arrays."""
@@ -76,11 +85,17 @@ class TensorSession:
     def reset(self) -> None:
         """Forget the past: the next call is the first of a new stream."""
         self.stream.reset()
+        self._calls = 0
 
     def snapshot(self) -> StreamState:
         """A host copy of the state; later frames do not change it."""
         return self.stream.snapshot()
 
     def restore(self, state: StreamState) -> None:
-        """Continue from a snapshot of this session, or of another one on the same bundle (any engine)."""
+        """Continue from a snapshot of this session, or of another one on the same bundle (any engine).
+
+        Raises:
+            UsageError: it is of another bundle, or damaged. The session is as it was.
+        """
+        check_finite_state(state)
         self.stream.restore(state)

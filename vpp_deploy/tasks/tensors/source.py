@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
@@ -11,13 +10,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
 from vpp_deploy.bundle.manifest import TensorSpec
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.engines.protocols import Array
-from vpp_deploy.errors import UsageError, VideoError
+from vpp_deploy.errors import UsageError
+from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.reader import read_video
+from vpp_deploy.tasks.tensors.arrays import Column, open_arrays
 
 Inputs = Mapping[str, Array]
 """The inputs of one frame by name."""
@@ -41,14 +40,18 @@ def open_source(
         UsageError: it does not fit the model.
     """
     path = Path(source)
+    if max_frames is not None and max_frames > sys.maxsize:
+        raise UsageError(f"max_frames is {max_frames}; give at most {sys.maxsize}")
     if path.suffix.lower() == ARRAYS:
+        if isinstance(source, InputFile) and source.stream is not None:
+            raise UsageError(f"{path}: arrays have no video streams to choose from; leave stream {source.stream} out")
         yield islice(_frames_of(path, manifest), max_frames)
         return
     picture = picture_input(manifest)
     if picture is None:
-        raise UsageError(f"{path}: the model takes {_described(manifest)}; give an {ARRAYS} file of such arrays")
+        raise UsageError(f"{source}: the model takes {_described(manifest)}; give an {ARRAYS} file of such arrays")
     height, width = picture.shape[-3:-1]
-    with read_video(path, (height, width), max_frames=max_frames) as reader:
+    with read_video(source, (height, width), max_frames=max_frames) as reader:
         yield ({picture.name: frame.image.reshape(picture.shape)} for frame in reader)
 
 
@@ -62,41 +65,28 @@ def picture_input(manifest: TensorsManifest) -> TensorSpec | None:
 
 
 def _frames_of(path: Path, manifest: TensorsManifest) -> Iterator[Inputs]:
-    arrays = _read(path)
+    with open_arrays(path) as arrays:
+        _check(path, arrays, manifest)
+        rows = {name: column.rows() for name, column in arrays.items()}
+        for values in zip(*rows.values(), strict=True):
+            yield dict(zip(rows, values, strict=True))
+
+
+def _check(path: Path, arrays: Mapping[str, Column], manifest: TensorsManifest) -> None:
     if sorted(arrays) != sorted(spec.name for spec in manifest.inputs):
         raise UsageError(
             f"{path} holds {', '.join(sorted(arrays)) or 'nothing'}; the model takes {_described(manifest)}"
         )
     for spec in manifest.inputs:
         array = arrays[spec.name]
-        if array.dtype != spec.dtype or array.shape[1:] != spec.shape:
+        if array.dtype != spec.dtype or len(array.shape) < 1 or array.shape[1:] != spec.shape:
             raise UsageError(
                 f"{path}: {spec.name} is {array.dtype} {list(array.shape)}; it must be {spec.dtype} "
                 f"[frames, {', '.join(map(str, spec.shape))}]"
             )
-    counts = {name: len(array) for name, array in arrays.items()}
+    counts = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(counts.values())) != 1:
         raise UsageError(f"{path}: its arrays differ in length: {counts}; each needs one row per frame")
-    for frame in range(next(iter(counts.values()))):
-        yield {name: array[frame] for name, array in arrays.items()}
-
-
-def _read(path: Path) -> dict[str, Array]:
-    try:
-        with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
-            return {name: _array(archive, name) for name in archive.files}
-    except FileNotFoundError as error:
-        raise VideoError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        reason = str(error).partition("\n")[0]
-        raise VideoError(f"{path} cannot be read as a file of numpy arrays ({reason})") from error
-
-
-def _array(archive: np.lib.npyio.NpzFile, name: str) -> Array:
-    array = archive[name]
-    if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-        raise ValueError(f"{name} is not an array")
-    return array
 
 
 def _described(manifest: TensorsManifest) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,11 @@ from PIL import Image
 from tests.tasks.segmentation.evaluation.datasets import SHAPES, SIZE, edit, rle, write_dataset
 from vpp_deploy.errors import DatasetError, ExitCode, UsageError
 from vpp_deploy.tasks.segmentation.evaluation import open_dataset
+from vpp_deploy.tasks.segmentation.evaluation.annotations import parse_json
 from vpp_deploy.tasks.segmentation.evaluation.dataset import match_categories
 
 BOX = [(5, 5, 25, 30)] * 3
+Change = Callable[[Any], None]
 
 
 @pytest.fixture
@@ -93,6 +96,91 @@ def test_the_first_videos_only(folder: Path) -> None:
         open_dataset(folder, videos=0)
 
 
+@pytest.mark.parametrize(("crowd", "expected"), [(False, False), (True, True), (0, False), (1, True)])
+def test_crowds_may_be_written_as_booleans(crowd: Any, expected: bool, folder: Path) -> None:
+    edit(folder / "instances.json", lambda c: c["annotations"][0].update(iscrowd=crowd))
+    assert open_dataset(folder).videos[0].tracks[0].iscrowd is expected
+
+
+def renamed(change: Callable[[str], str]) -> Change:
+    def edited(content: Any) -> None:
+        for video in content["videos"]:
+            video["file_names"] = [change(name) for name in video["file_names"]]
+
+    return edited
+
+
+NAMES: dict[str, tuple[str, Callable[[str], str], str]] = {
+    "backslashes": ("video_4", lambda name: name.replace("/", "\\"), "names have backslashes, .* replace each with /"),
+    "the folder of images": (
+        "video_4",
+        lambda name: f"JPEGImages/{name}",
+        "begin with JPEGImages/, which is to be left",
+    ),
+    "case": ("Video_4", lambda name: name, "differs in upper and lower case alone"),
+    "decomposed": ("vid\u00e9o", lambda name: name.replace("video_4", "vide\u0301o"), "composed in another way"),
+    "composed": ("vide\u0301o", lambda name: name.replace("video_4", "vid\u00e9o"), "composed in another way"),
+    "nothing alike": ("elsewhere", lambda name: name, "but instances.json lists it$"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_frames_that_are_not_under_their_names(case: str, folder: Path) -> None:
+    stored, change, hint = NAMES[case]
+    (folder / "JPEGImages" / "video_4").rename(folder / "JPEGImages" / stored)
+    edit(folder / "instances.json", renamed(change))
+    with pytest.raises(DatasetError, match=hint):
+        open_dataset(folder)
+
+
+def test_a_frame_that_its_exif_data_turns(folder: Path) -> None:
+    video = open_dataset(folder).videos[0]
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (SIZE[1], SIZE[0])).save(video.files[1], exif=turned)
+    with pytest.raises(
+        DatasetError, match=r"this frame is 90x60 .* says 60x90; masks belong to the picture as it is shown"
+    ):
+        list(video.frames(SIZE))
+
+
+def test_folders_of_classes_are_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "cats").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "cats" / "a.jpg")
+    with pytest.raises(DatasetError, match="such as cats, seem to hold the pictures of a class each"):
+        open_dataset(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"width": 10**6}, "less than or equal to 65535"),
+        ({"height": 2**70}, "less than or equal to 65535"),
+        ({"id": 10**400}, "videos"),
+    ],
+)
+def test_numbers_that_no_data_set_has(fields: dict[str, int], reason: str, folder: Path) -> None:
+    edit(folder / "instances.json", lambda c: c["videos"][0].update(fields))
+    with pytest.raises(DatasetError, match=reason) as caught:
+        open_dataset(folder)
+    assert len(str(caught.value)) < 500
+
+
+def test_files_that_are_too_large_or_not_regular(folder: Path, tmp_path: Path) -> None:
+    with (tmp_path / "sparse.json").open("wb") as file:
+        file.truncate(5 << 30)
+    os.mkfifo(tmp_path / "fifo.json")
+    for name, reason in (("sparse.json", "has 5369 MB, .* 400 MB"), ("fifo.json", "not a regular file")):
+        with pytest.raises(DatasetError, match=reason):
+            open_dataset(folder, tmp_path / name)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000, b"[" + b"[]," * 10**7 + b"[]]"])
+def test_nesting_and_numbers_of_values_are_bounded(content: bytes, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nested too deep|more than 20000000 values"):
+        parse_json(tmp_path / "x.json", content)
+
+
 def test_labels_are_matched_by_name_whatever_the_case(folder: Path) -> None:
     def change(content: Any) -> None:
         content["categories"] = [{"id": 5, "name": "Ring "}, {"id": 1, "name": "circle"}, {"id": 2, "name": "SQUARE"}]
@@ -102,9 +190,6 @@ def test_labels_are_matched_by_name_whatever_the_case(folder: Path) -> None:
     assert match_categories(dataset, SHAPES) == {4: 5, 0: 1, 1: 2}
     with pytest.raises(DatasetError, match=r"category 'Ring' is none of the model's 2 classes \(circle, square\)"):
         match_categories(dataset, SHAPES[:2])
-
-
-Change = Callable[[Any], None]
 
 
 def second_track(content: Any, **fields: Any) -> None:

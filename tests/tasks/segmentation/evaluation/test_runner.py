@@ -11,6 +11,7 @@ from tests.tasks.segmentation.parity.perturbed import Arrays, PerturbedEngine
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DatasetError, IncompatibleEngineError, OutputError, UsageError, VideoError
+from vpp_deploy.families.vpp.reference import TorchEngine
 from vpp_deploy.tasks.segmentation.evaluation import evaluate, evaluate_predictions, open_dataset
 from vpp_deploy.tasks.segmentation.evaluation.coverage import object_patches
 from vpp_deploy.tasks.segmentation.evaluation.predictions import mean_over_blocks
@@ -50,7 +51,7 @@ def copy(found_dataset: Path, tmp_path: Path) -> Path:
 
 
 def test_an_engine_scores_like_the_reference_whose_findings_are_the_truth(
-    micro_bundle: Bundle, torch_engine: vpp_deploy.TorchEngine, engine: Engine, found_dataset: Path
+    micro_bundle: Bundle, torch_engine: TorchEngine, engine: Engine, found_dataset: Path
 ) -> None:
     done: list[tuple[int, int]] = []
     report = evaluate(micro_bundle, found_dataset, [torch_engine, engine], progress=lambda *counts: done.append(counts))
@@ -180,7 +181,7 @@ def test_what_the_fingerprint_depends_on(micro_bundle: Bundle, found_dataset: Pa
 
 
 def test_a_broken_frame_ends_the_run_or_leaves_its_video_out_for_all_engines(
-    micro_bundle: Bundle, engine: Engine, torch_engine: vpp_deploy.TorchEngine, found_dataset: Path, tmp_path: Path
+    micro_bundle: Bundle, engine: Engine, torch_engine: TorchEngine, found_dataset: Path, tmp_path: Path
 ) -> None:
     folder = copy(found_dataset, tmp_path)
     image = folder / "JPEGImages" / "video_1" / "00001.jpg"
@@ -222,7 +223,7 @@ def test_a_frame_that_keeps_nothing_makes_the_next_one_run_on_all(
 
 
 def test_calls_that_make_no_sense(
-    micro_bundle: Bundle, engine: Engine, torch_engine: vpp_deploy.TorchEngine, found_dataset: Path, tmp_path: Path
+    micro_bundle: Bundle, engine: Engine, torch_engine: TorchEngine, found_dataset: Path, tmp_path: Path
 ) -> None:
     for engines, mode, reason in [
         ([], "topk", "no engine"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -124,8 +126,54 @@ def test_files_that_are_no_submission(folder: Path, tmp_path: Path) -> None:
         (other, "no results.json in this zip"),
         (damaged, "cannot be read"),
         (tmp_path / "none.json", "No such file"),
-        (tmp_path, "directory"),
+        (tmp_path, "not a regular file"),
     ]:
         with pytest.raises(DatasetError, match=reason) as caught:
             read_submission(path, dataset)
-        assert str(caught.value).startswith(f"{path}: ")
+        assert str(path) in str(caught.value)
+
+
+def bomb(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open(MEMBER, "w") as member:
+        for _ in range(401):
+            member.write(bytes(1_000_000))
+
+
+def lying_bomb(path: Path) -> None:
+    """Says that it is small."""
+    bomb(path)
+    data = path.read_bytes()
+    path.write_bytes(data.replace((401_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+
+
+def many_entries(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(1100):
+            archive.writestr(f"{number}.json", "")
+
+
+def other_method(path: Path) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr(MEMBER, "[]")
+
+
+@pytest.mark.parametrize(
+    ("write_zip", "reason"),
+    [
+        (bomb, "unpacks to 401 MB, and the most that is read is 400 MB"),
+        (lying_bomb, "cannot be read|not JSON"),
+        (many_entries, "more than 1000 entries"),
+        (other_method, "packed in an unusual way"),
+        (os.mkfifo, "not a regular file"),
+    ],
+)
+def test_zip_files_that_are_made_to_harm(write_zip: Any, reason: str, folder: Path, tmp_path: Path) -> None:
+    write_zip(tmp_path / "r.zip")
+    dataset = open_dataset(folder)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DatasetError, match=reason):
+            read_submission(tmp_path / "r.zip", dataset)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

@@ -17,6 +17,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import ParityError
 from vpp_deploy.exporters.precision import PRECISIONS, tolerances_of
+from vpp_deploy.families.vpp.reference import TorchEngine
 from vpp_deploy.tasks import check_parity
 from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores
 from vpp_deploy.tasks.segmentation.parity.accuracy import TaskParity, check_task
@@ -30,7 +31,7 @@ def engine(micro_bundle: Bundle) -> Engine:
 
 
 @pytest.fixture(scope="module")
-def data(torch_engine: vpp_deploy.TorchEngine, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(torch_engine: TorchEngine, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_found_dataset(tmp_path_factory.mktemp("task") / "valid", torch_engine)
 
 
@@ -57,7 +58,7 @@ def task(reference: Scores, engine: Scores) -> TaskParity:
 
 
 def test_an_engine_that_is_as_good_as_pytorch_passes(
-    micro_bundle: Bundle, engine: Engine, torch_engine: vpp_deploy.TorchEngine, data: Path, report: ParityReport
+    micro_bundle: Bundle, engine: Engine, torch_engine: TorchEngine, data: Path, report: ParityReport
 ) -> None:
     done: list[tuple[int, int]] = []
     compared = check_task(
@@ -77,7 +78,7 @@ def test_an_engine_that_is_as_good_as_pytorch_passes(
 
 
 def test_an_engine_with_worse_masks_fails(
-    micro_bundle: Bundle, engine: Engine, torch_engine: vpp_deploy.TorchEngine, data: Path, report: ParityReport
+    micro_bundle: Bundle, engine: Engine, torch_engine: TorchEngine, data: Path, report: ParityReport
 ) -> None:
     def blur(outputs: Arrays) -> None:
         outputs["mask_logits"] = -outputs["mask_logits"]

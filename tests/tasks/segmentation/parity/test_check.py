@@ -18,6 +18,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines.protocols import Engine, StreamState
 from vpp_deploy.errors import UsageError
+from vpp_deploy.families.vpp.reference import TorchEngine
 from vpp_deploy.frames import Frame
 from vpp_deploy.parity.report_common import store
 from vpp_deploy.tasks import check_parity
@@ -40,9 +41,7 @@ def frames(engine: Engine) -> list[Frame]:
 
 
 @pytest.fixture(scope="module")
-def report(
-    micro_bundle: Bundle, engine: Engine, frames: list[Frame], torch_engine: vpp_deploy.TorchEngine
-) -> ParityReport:
+def report(micro_bundle: Bundle, engine: Engine, frames: list[Frame], torch_engine: TorchEngine) -> ParityReport:
     return check_parity(micro_bundle, engine, frames, reference=torch_engine)
 
 
@@ -160,7 +159,7 @@ def test_an_engine_that_gives_nothing_but_nan_fails_without_a_crash(
 
 
 def test_a_swapped_token_is_named_and_what_follows_is_not_judged(
-    micro_bundle: Bundle, engine: Engine, torch_engine: vpp_deploy.TorchEngine, frames: list[Frame]
+    micro_bundle: Bundle, engine: Engine, torch_engine: TorchEngine, frames: list[Frame]
 ) -> None:
     def swap(outputs: Arrays) -> None:
         swap_kept(outputs, "kept_selection_6", 96)
@@ -285,7 +284,7 @@ def test_an_engine_of_another_bundle_and_impossible_calls_are_refused(
         check_parity(micro_bundle, engine, [], reference=engine)
 
 
-def test_the_reference_scores_explain_what_it_keeps(torch_engine: vpp_deploy.TorchEngine, frames: list[Frame]) -> None:
+def test_the_reference_scores_explain_what_it_keeps(torch_engine: TorchEngine, frames: list[Frame]) -> None:
     session = VideoSession(torch_engine)
     for frame in frames[:2]:
         before: StreamState = session.stream.snapshot()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
@@ -12,11 +13,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.errors import DatasetError
+from vpp_deploy.files.reading import read_bytes
 
 _FOLDERS: Final = ("", "annotations")
+MOST_BYTES: Final = 400_000_000
+"""Of an annotation file or submission: three times that of YouTube-VIS's training set."""
+MOST_VALUES: Final = 20_000_000
+"""Numbers, strings, lists and objects in one: tens of bytes each in memory."""
+_MOST_PIXELS: Final = 65_535
+"""Of a side: no JPEG has more."""
+_LONG: Final = 2**63
+_PICTURES: Final = (".jpg", ".jpeg", ".png", ".webp")
+_LOOKED_AT: Final = 1000
 _NAMES: Final = ("instances.json", "valid.json", "val.json", "train.json", "test.json")
 
-Pixels = Annotated[int, Field(gt=0)]
+Id = Annotated[int, Field(ge=-_LONG, lt=_LONG)]
+Pixels = Annotated[int, Field(gt=0, le=_MOST_PIXELS)]
 Coordinate = Annotated[float, Field(allow_inf_nan=False)]
 BoxEntry = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
 
@@ -33,7 +45,7 @@ EntryType = TypeVar("EntryType", bound=Entry)
 class VideoEntry(Entry):
     """A video: size in pixels, and its frames in order, relative to the folder of images."""
 
-    id: int
+    id: Id
     width: Pixels
     height: Pixels
     length: int | None = None
@@ -43,17 +55,17 @@ class VideoEntry(Entry):
 class CategoryEntry(Entry):
     """A class of objects."""
 
-    id: int
+    id: Id
     name: str
 
 
 class TrackEntry(Entry):
     """An object through a video: one segmentation (RLE, polygons or null) and one box a frame."""
 
-    id: int
-    video_id: int
-    category_id: int
-    iscrowd: Annotated[int, Field(ge=0, le=1)] = 0
+    id: Id
+    video_id: Id
+    category_id: Id
+    iscrowd: bool | Annotated[int, Field(ge=0, le=1)] = 0
     segmentations: list[Any]
     bboxes: list[BoxEntry | None] | None = None
 
@@ -87,11 +99,30 @@ def find_annotations(folder: Path) -> Path:
         raise DatasetError(f"{folder}: this folder does not exist; give a data set's folder, with JPEGImages in it")
     candidates = [path for sub in _FOLDERS for name in _NAMES if (path := folder / sub / name).is_file()]
     if not candidates:
-        raise DatasetError(f"{folder}: no annotation file ({', '.join(_NAMES)}); name it with --annotations")
+        raise DatasetError(
+            f"{folder}: no annotation file ({', '.join(_NAMES)}); name it with --annotations{_other_layout(folder)}"
+        )
     if len(candidates) > 1:
         names = ", ".join(str(path.relative_to(folder)) for path in candidates)
         raise DatasetError(f"{folder}: several annotation files ({names}); choose one with --annotations")
     return candidates[0]
+
+
+def _other_layout(folder: Path) -> str:
+    """What a folder seems to be, where it is no data set in YouTube-VIS layout."""
+    try:
+        inner = [path for path in islice(folder.iterdir(), _LOOKED_AT) if path.is_dir() and path.name != "JPEGImages"]
+        pictures = [
+            path for path in inner if any(file.suffix.lower() in _PICTURES for file in islice(path.iterdir(), 9))
+        ]
+    except OSError:  # it was about a hint alone
+        return ""
+    if not pictures:
+        return ""
+    return (
+        f"; its folders, such as {min(pictures).name}, seem to hold the pictures of a class each, and evaluation is of "
+        "instances over time, in YouTube-VIS layout"
+    )
 
 
 def read_annotations(path: Path) -> AnnotationFile:
@@ -124,20 +155,28 @@ def read_annotations(path: Path) -> AnnotationFile:
     return AnnotationFile(path, sha256_of_bytes(data), tuple(videos), tuple(categories), tracks)
 
 
-def read_file(path: Path) -> bytes:
-    """The bytes of a file. Raises `DatasetError` if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read: {error.strerror or error}; check the path") from error
+def read_file(path: Path, what: str = "annotation file") -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DatasetError: it cannot be read, is no regular file, or is larger than any such file.
+    """
+    return read_bytes(path, DatasetError, what=what, limit=MOST_BYTES)
 
 
 def parse_json(path: Path, data: bytes) -> Any:
-    """The content of a JSON file. Raises `DatasetError` naming it if it is none."""
+    """The content of a JSON file.
+
+    Raises:
+        DatasetError: it is none, or holds more values than any such file.
+    """
+    if len(data) > MOST_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise DatasetError(f"{path}: more than {MOST_VALUES} values; is it the right file?")
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise DatasetError(f"{path}: not JSON ({error}); is the file complete?") from error
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise DatasetError(f"{path}: not JSON ({reason}); is the file complete?") from error
 
 
 def validate(path: Path, where: str, kind: type[EntryType], entry: Any) -> EntryType:

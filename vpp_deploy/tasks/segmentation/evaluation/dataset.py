@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +76,7 @@ class Video:
                 expected = f"{self.size[0]}x{self.size[1]}"
                 raise DatasetError(
                     f"{self.files[index]}: this frame is {height}x{width} (height x width), "
-                    f"the annotation file says {expected}; convert it, or correct the file"
+                    f"the annotation file says {expected}; {_advice((height, width), self.size)}"
                 )
             image, content = letterbox(picture.image, size)
             yield Frame(image, content, picture.image, index, name=picture.name)
@@ -194,10 +196,50 @@ def _read_video(file: AnnotationFile, entry: VideoEntry, images: Path, categorie
         raise DatasetError(f"{file.path}: video {entry.id} has length {entry.length} and {count} file names")
     files = tuple(images / name for name in entry.file_names)
     if missing := [path for path in files if not path.is_file()]:
-        raise DatasetError(f"{missing[0]}: this frame does not exist, but {file.path.name} lists it")
+        raise DatasetError(
+            f"{missing[0]}: this frame does not exist, but {file.path.name} lists it{_likely(images, missing[0])}"
+        )
     size = (entry.height, entry.width)
     tracks = tuple(_read_track(file, track, size, count, categories) for track in file.tracks[entry.id])
     return Video(entry.id, _name(entry), size, files, tracks)
+
+
+def _advice(found: Size, expected: Size) -> str:
+    if found == expected[::-1]:
+        return (
+            "masks belong to the picture as it is shown: if its EXIF data turns it, save it turned and without that "
+            "orientation, or correct the annotation file"
+        )
+    return "convert it, or correct the file"
+
+
+def _likely(images: Path, missing: Path) -> str:
+    """Why a listed frame is not there, as far as the names tell."""
+    name = missing.relative_to(images).as_posix()
+    if "\\" in name and (images / name.replace("\\", "/")).is_file():
+        return "; its names have backslashes, as Windows writes them: replace each with /"
+    if name.startswith(f"{IMAGES}/") and (images.parent / name).is_file():
+        return f"; its names begin with {IMAGES}/, which is to be left out"
+    folder, found = images, ""
+    for part in Path(name).parts:
+        alike = [other for other in _names_in(folder) if _same(other) == _same(part)]
+        if not alike:
+            return ""
+        folder, found = folder / alike[0], f"{found}/{alike[0]}".removeprefix("/")
+    composed = unicodedata.normalize("NFC", found) == unicodedata.normalize("NFC", name)
+    how = "accents composed in another way (NFC, NFD)" if composed else "upper and lower case"
+    return f"; there is one whose name differs in {how} alone: rename it, or correct the file"
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:  # it was about a hint alone
+        return []
+
+
+def _same(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _read_track(

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from vpp_deploy.bundle.atomic import atomic_file
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
-from vpp_deploy.errors import OutputError
+from vpp_deploy.errors import DatasetError, OutputError
+from vpp_deploy.files.atomic import atomic_file
+from vpp_deploy.files.reading import read_bytes
+from vpp_deploy.tasks.segmentation.evaluation.annotations import MOST_BYTES
 from vpp_deploy.tasks.segmentation.evaluation.coverage import count_kept, object_patches
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Video
 from vpp_deploy.tasks.segmentation.evaluation.masks import box_of
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session import VideoSession
-from vpp_deploy.tasks.segmentation.writers import Rle, YouTubeVisWriter, encode_mask
+from vpp_deploy.tasks.segmentation.writers import Rle, YouTubeVisTracks, encode_mask
 
 
 class TrackPrediction(BaseModel):
@@ -81,23 +81,20 @@ def predict(session: VideoSession, video: Video, categories: Mapping[int, int]) 
     kept: dict[str, list[float]] = {point.name: [] for point in manifest.pruning_points}
     objects_kept: dict[str, list[tuple[int, int]]] = {point.name: [] for point in manifest.pruning_points}
     kept_by_blocks = []
-    with TemporaryDirectory(prefix="vpp-deploy-") as folder:
-        submission = Path(folder) / "video.json"
-        with YouTubeVisWriter(submission, video.id) as writer:
-            for frame in video.frames(session.engine.frame_size):
-                result = session(frame)
-                writer.write(result)
-                frames.append(_detections(result, categories))
-                for point, ratio in result.keep_ratios.items():
-                    kept[point].append(ratio)
-                kept_by_blocks.append(mean_over_blocks(manifest, result.keep_ratios))
-                objects = object_patches(video.masks(frame.index), frame, result.grid)
-                for point, counts in count_kept(objects, result.kept).items():
-                    objects_kept[point].append(counts)
-        entries = json.loads(submission.read_bytes())
+    submission = YouTubeVisTracks(video.id)
+    for frame in video.frames(session.engine.frame_size):
+        result = session(frame)
+        submission.write(result)
+        frames.append(_detections(result, categories))
+        for point, ratio in result.keep_ratios.items():
+            kept[point].append(ratio)
+        kept_by_blocks.append(mean_over_blocks(manifest, result.keep_ratios))
+        objects = object_patches(video.masks(frame.index), frame, result.grid)
+        for point, counts in count_kept(objects, result.kept).items():
+            objects_kept[point].append(counts)
     tracks = [
         TrackPrediction(category_id=categories[label], score=entry["score"], segmentations=entry["segmentations"])
-        for entry in entries
+        for entry in submission.entries()
         if (label := entry["category_id"] - 1) in categories
     ]
     return VideoPredictions(
@@ -140,8 +137,9 @@ class PredictionStore:
     def load(self, video: Video) -> VideoPredictions | None:
         """The predictions of an earlier run; None if there are none, or the frames have changed since."""
         try:
-            stored = _Stored.model_validate_json(self._path(video).read_bytes())
-        except (OSError, ValidationError):
+            data = read_bytes(self._path(video), DatasetError, what="predictions", limit=MOST_BYTES)
+            stored = _Stored.model_validate_json(data)
+        except (DatasetError, ValidationError):
             return None
         return stored.predictions if stored.frames == video.stamp() else None
 

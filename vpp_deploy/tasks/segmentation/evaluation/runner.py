@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from statistics import fmean
-from tempfile import TemporaryDirectory
 
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_file
@@ -73,14 +72,15 @@ def evaluate(
     stores = []
     done, total = count(1), len(dataset.videos) * len(engines)
     with ExitStack() as stack:
-        folder = Path(work or stack.enter_context(TemporaryDirectory(prefix="vpp-deploy-")))
         for chosen in engines:
             engine = open_engine(bundle, chosen, mode) if isinstance(chosen, str) else chosen
             if engine.manifest != bundle.manifest:
                 raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}")
-            store = PredictionStore(folder, fingerprint(bundle, engine.backend, mode, dataset))
-            stack.callback(store.tidy)
-            stores.append(store)
+            store = None
+            if work is not None:
+                store = PredictionStore(Path(work), fingerprint(bundle, engine.backend, mode, dataset))
+                stack.callback(store.tidy)
+                stores.append(store)
             predictions = {}
             for video in dataset.videos:
                 if video.id not in faults:
@@ -154,11 +154,14 @@ def _noting(faults: dict[int, Skipped], video: Video, keep_going: bool) -> Itera
         faults[video.id] = Skipped(video.name, str(error))
 
 
-def _predict(store: PredictionStore, engine: Engine, video: Video, categories: Mapping[int, int]) -> VideoPredictions:
-    predictions = store.load(video)
+def _predict(
+    store: PredictionStore | None, engine: Engine, video: Video, categories: Mapping[int, int]
+) -> VideoPredictions:
+    predictions = store.load(video) if store else None
     if predictions is None:
         predictions = predict(VideoSession(engine), video, categories)
-        store.save(video, predictions)
+        if store:
+            store.save(video, predictions)
     return predictions
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,7 +13,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from vpp_deploy.errors import DatasetError
-from vpp_deploy.tasks.segmentation.evaluation.annotations import Entry, parse_json, read_file, validate
+from vpp_deploy.tasks.segmentation.evaluation.annotations import MOST_BYTES, Entry, Id, parse_json, read_file, validate
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Dataset, Video
 from vpp_deploy.tasks.segmentation.evaluation.masks import box_of, read_mask
 from vpp_deploy.tasks.segmentation.evaluation.predictions import Detection, TrackPrediction, VideoPredictions
@@ -21,9 +23,19 @@ MEMBER: Final = "results.json"
 """The file in a zipped submission."""
 
 
+_ZIP: Final = b"PK"
+_ENTRY: Final = b"PK\1\2"
+"""Before each entry of a zip file's directory."""
+_MOST_ENTRIES: Final = 1000
+_DAMAGES: Final = (
+    OSError, EOFError, RuntimeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What a zip file raises that is damaged or (RuntimeError) encrypted."""
+
+
 class _SubmissionEntry(Entry):
-    video_id: int
-    category_id: int
+    video_id: Id
+    category_id: Id
     score: Annotated[float, Field(allow_inf_nan=False)]
     segmentations: list[Any]
 
@@ -80,15 +92,28 @@ def _in_frame(tracks: Sequence[TrackPrediction], frame: int) -> list[Detection]:
 
 
 def _submission_bytes(path: Path) -> bytes:
-    data = read_file(path)
-    if not zipfile.is_zipfile(path):
+    data = read_file(path, "submission")
+    if not data.startswith(_ZIP):
         return data
+    if data.count(_ENTRY) > _MOST_ENTRIES:
+        raise DatasetError(
+            f"{path}: this zip file has more than {_MOST_ENTRIES} entries; a submission has {MEMBER} alone"
+        )
     try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(MEMBER)
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            info = archive.getinfo(MEMBER)
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise DatasetError(f"{path}: {MEMBER} is packed in an unusual way; pack it with zip")
+            if info.file_size > MOST_BYTES:
+                raise DatasetError(
+                    f"{path}: {MEMBER} unpacks to {info.file_size / 1e6:.0f} MB, and the most that is read is "
+                    f"{MOST_BYTES / 1e6:.0f} MB; is it the right file?"
+                )
+            with archive.open(info) as member:
+                return member.read(info.file_size)  # without a number it would unpack more than it says
     except KeyError as error:
         raise DatasetError(f"{path}: no {MEMBER} in this zip file; a submission has its entries there") from error
-    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
+    except _DAMAGES as error:
         raise DatasetError(f"{path}: {MEMBER} in this zip file cannot be read: {error}") from error
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.segmentation_manifest import TrackerSpec
+from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.segmentation.results import Instances
 from vpp_deploy.tasks.segmentation.tracking.detections import Detections
 from vpp_deploy.tasks.segmentation.tracking.suppression import unsuppressed
@@ -56,6 +57,11 @@ class TrackerState:
             array.setflags(write=False)
 
 
+def _within(values: Integers, limit: int) -> bool:
+    """Whether all values are in [0, limit)."""
+    return bool(((values >= 0) & (values < limit)).all())
+
+
 class QueryTracker:
     """Gives the detections of one video their identities, frame by frame.
 
@@ -92,6 +98,38 @@ class QueryTracker:
     def restore(self, state: TrackerState) -> None:
         """Continue from a snapshot of this or of another tracker of the same model."""
         self._state = state
+
+    def check(self, state: TrackerState, frames: int) -> None:
+        """See that a snapshot is one that a tracker of this model can have.
+
+        Args:
+            state: the snapshot.
+            frames: how many frames the video had by then.
+
+        Raises:
+            UsageError: it is not.
+        """
+        count = len(state.identities)
+        integers = (state.identities, state.learned_queries, state.last_seen, state.fed)
+        if any(array.dtype != np.int64 or array.ndim != 1 for array in integers) or not (
+            count == len(state.learned_queries) == len(state.last_seen)
+        ):
+            raise UsageError("snapshot: the tracks' numbers do not belong together; take another one")
+        if state.features.dtype != np.float32 or state.features.shape != (count, self._query_width):
+            raise UsageError(
+                f"snapshot: the tracks' features are {state.features.dtype} {list(state.features.shape)} instead of "
+                f"float32 {[count, self._query_width]}; take another one"
+            )
+        ascending = np.array_equal(state.identities, np.unique(state.identities))
+        if not (
+            ascending
+            and np.isfinite(state.features).all()
+            and _within(state.identities, state.next_identity)
+            and _within(state.learned_queries, self._num_queries)
+            and _within(state.last_seen, frames)
+            and np.isin(state.fed, state.identities).all()
+        ):
+            raise UsageError("snapshot: the tracks hold numbers that no video leads to; take another one")
 
     def feed(self, capacity: int | None = None) -> TrackFeed:
         """The track queries for the next frame (rule 8).

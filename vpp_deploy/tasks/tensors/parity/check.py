@@ -84,7 +84,8 @@ class _Comparison:
     """The streams of a parity check, in step with each other."""
 
     def __init__(self, reference: Engine, engine: Engine) -> None:
-        self._reference, self._free = TensorSession(reference), TensorSession(engine)
+        sessions = [TensorSession(one, allow_nonfinite=True) for one in (reference, engine)]
+        self._reference, self._free = sessions
         self._forced = engine.open_stream() if engine.manifest.state else None
 
     def compare(self, number: int, inputs: Inputs) -> FrameParity:

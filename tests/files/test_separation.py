@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.files.separation import check_outputs
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"picture")
+    (tmp_path / "in" / "deep").mkdir()
+    (tmp_path / "in" / "deep" / "b.png").write_bytes(b"picture")
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    (tmp_path / "link").symlink_to("in")
+    (tmp_path / "link.mp4").symlink_to("clip.mp4")
+    os.link(tmp_path / "in" / "deep" / "b.png", tmp_path / "hard.png")
+    os.link(tmp_path / "clip.mp4", tmp_path / "hard.mp4")
+    os.mkfifo(tmp_path / "in" / "fifo")
+    return tmp_path
+
+
+def test_what_lies_apart_is_allowed(place: Path) -> None:
+    check_outputs([place / "out", place / "out.jsonl", place / "in.jsonl"], inputs=[place / "in"])
+    check_outputs([place / "clip.jsonl"], inputs=[place / "clip.mp4", place / "in" / "a.png"])
+    check_outputs([place / "in" / "b.jsonl"], inputs=[place / "in" / "a.png"])
+    check_outputs([place / "in" / "fifo"], inputs=[place / "in"])
+    check_outputs([place / "x"], inputs=[place / "not there"])
+
+
+@pytest.mark.parametrize(
+    "output",
+    ["in", "in/a.png", "in/new.jsonl", "in/deep/new", "link/a.png", "link", "in/../in/x", ".", "hard.png"],
+)
+def test_an_output_in_a_folder_that_is_read(place: Path, output: str) -> None:
+    with pytest.raises(UsageError, match="which is read"):
+        check_outputs([place / "fine", place / output], inputs=[place / "link"])
+
+
+@pytest.mark.parametrize("output", ["clip.mp4", "link.mp4", "hard.mp4", "in/../clip.mp4", "."])
+def test_an_output_over_a_file_that_is_read(place: Path, output: str) -> None:
+    for source in ("clip.mp4", "link.mp4"):
+        with pytest.raises(UsageError, match="which is read"):
+            check_outputs([place / output], inputs=[place / source])
+
+
+@pytest.mark.parametrize(("first", "second"), [("a", "a"), ("a", "a/b"), ("a/b", "a"), ("in/../a", "a")])
+def test_an_output_over_another_output(place: Path, first: str, second: str) -> None:
+    with pytest.raises(UsageError, match="would overwrite another output"):
+        check_outputs([place / first, place / second], inputs=[])
+
+
+def test_a_relative_output_in_a_working_folder_that_is_gone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = place / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(OutputError, match="the working folder does not exist any more"):
+        check_outputs([Path("out.jsonl")], inputs=[place / "clip.mp4"])
+    check_outputs([place / "out.jsonl"], inputs=[place / "clip.mp4"])

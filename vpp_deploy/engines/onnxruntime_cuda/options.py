@@ -1,0 +1,19 @@
+"""What an engine of ONNX Runtime's CUDA provider can be loaded with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vpp_deploy.options import option
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxRuntimeCudaLoadOptions:
+    """How an engine runs.
+
+    Attributes:
+        tf32: allow float32 products and convolutions to be computed in TF32: faster, but about three digits instead of
+            seven. cuDNN is asked once in a process: it does not help after an engine without it.
+    """
+
+    tf32: bool = option(False, "Allow TF32 for float32 products: faster, three digits.")
