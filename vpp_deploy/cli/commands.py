@@ -8,6 +8,7 @@ import typer
 
 from vpp_deploy._version import __version__
 from vpp_deploy.cli import (
+    benchmark,
     build_engine,
     demo,
     demo_data,
@@ -34,6 +35,7 @@ _COMMANDS = {
     "infer": infer,
     "parity": parity,
     "evaluate": evaluate,
+    "benchmark": benchmark,
     "inspect": inspect,
     "models": models,
     "doctor": doctor,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vpp_deploy.engines.protocols import Engine
     from vpp_deploy.parity.report_common import Report
     from vpp_deploy.tasks.inspect_page import Page
+    from vpp_deploy.tasks.workload import Workload
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Task:
         source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
         check_parity: `(bundle, engine, source, *, frames, reference, progress) -> Report`.
         render: a parity report for the terminal.
+        workload: what `vpp-deploy benchmark` times: `(engine, source or None) -> Workload`.
         prepare_accuracy: opens a data set, `(folder, videos)`, and gives a function that adds the accuracy on it to a
             report: `(bundle, engine, report) -> Report`. None where there is no such comparison.
         describe: what an export made.
@@ -83,6 +85,7 @@ class Task:
     source: Callable[[Manifest], str]
     check_parity: Callable[..., Report]
     render: Callable[[Any], RenderableType]
+    workload: Callable[[Engine, str | PathLike[str] | None], Workload]
     prepare_accuracy: Callable[[Path, int], Callable[[Bundle, Engine, Any], Report]] | None = None
     describe: Callable[[Manifest], Description]
     page: Callable[[Bundle], Page]

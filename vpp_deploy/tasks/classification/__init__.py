@@ -29,6 +29,7 @@ TASK = Task(
     source=_source,
     check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),
     render=lazy("vpp_deploy.tasks.classification.parity.render:render_classification"),
+    workload=lazy("vpp_deploy.tasks.classification.workload:ClassificationWorkload"),
     describe=lazy("vpp_deploy.tasks.classification.inspect:describe"),
     page=lazy("vpp_deploy.tasks.classification.inspect:page"),
 )

@@ -15,6 +15,7 @@ TASK = Task(
     source=lambda manifest: "VIDEO",
     check_parity=lazy("vpp_deploy.tasks.segmentation.parity.check:check_parity"),
     render=lazy("vpp_deploy.tasks.segmentation.parity.render:render"),
+    workload=lazy("vpp_deploy.tasks.segmentation.workload:VideoWorkload"),
     prepare_accuracy=lazy("vpp_deploy.tasks.segmentation.parity.with_accuracy:prepare"),
     describe=lazy("vpp_deploy.tasks.segmentation.inspect:describe"),
     page=lazy("vpp_deploy.tasks.segmentation.inspect:page"),

@@ -30,6 +30,7 @@ TASK = Task(
     source=_source,
     check_parity=lazy("vpp_deploy.tasks.tensors.parity.check:check_tensors"),
     render=lazy("vpp_deploy.tasks.tensors.parity.render:render_tensors"),
+    workload=lazy("vpp_deploy.tasks.tensors.workload:TensorWorkload"),
     describe=lazy("vpp_deploy.tasks.tensors.inspect:describe"),
     page=lazy("vpp_deploy.tasks.tensors.inspect:page"),
 )

@@ -1,0 +1,110 @@
+"""What is compared: engines that bundles have, and what a user would run instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engines import BACKENDS, load_engine
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.errors import UsageError
+from vpp_deploy.options import options_of
+from vpp_deploy.tasks.engines import TORCH, open_engine
+
+NAIVE_ONNX: Final = "naive-onnx"
+TORCH_COMPILE: Final = "torch-compile"
+OPENVINO: Final = "openvino"
+PEERS: Final = {
+    TORCH: "the PyTorch reference, eager",
+    TORCH_COMPILE: "the PyTorch reference through torch.compile",
+    NAIVE_ONNX: "the bundle's graphs as exported, on ONNX Runtime as it comes",
+    OPENVINO: "the bundle's graphs in standard ONNX, on OpenVINO as it comes",
+}
+"""What a user would pick instead of an engine, and what that is."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One thing that is timed.
+
+    Attributes:
+        bundle: whose model it runs.
+        engine: name of a backend or of a peer.
+        options: of the backend's loading.
+    """
+
+    bundle: Bundle
+    engine: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """As in tables: bundle and engine."""
+        return f"{self.bundle.path.name} {self.engine}"
+
+    @property
+    def takes_streams(self) -> bool:
+        """Whether several streams may run at the same time; those of the PyTorch reference may not."""
+        return self.engine not in (TORCH, TORCH_COMPILE)
+
+    def open(self) -> Engine:
+        """Load it.
+
+        Raises:
+            DependencyError: a package that it needs is not installed.
+            IncompatibleEngineError: the bundle has no such engine, or one that does not fit.
+        """
+        if self.engine in BACKENDS:
+            return load_engine(self.bundle, self.engine, **self.options)
+        if self.engine == TORCH:
+            return open_engine(self.bundle, TORCH)
+        from vpp_deploy.benchmark import peers  # they need packages that running an engine does not
+
+        opened: Engine = {
+            TORCH_COMPILE: peers.compiled_reference,
+            NAIVE_ONNX: peers.NaiveOnnxEngine,
+            OPENVINO: peers.OpenVinoEngine,
+        }[self.engine](self.bundle)
+        return opened
+
+
+def candidates(
+    bundles: Sequence[Bundle], engines: Sequence[str], peers: Sequence[str], options: Mapping[str, Any]
+) -> list[Candidate]:
+    """What to compare: engines of all bundles first, then the peers on each bundle.
+
+    Args:
+        bundles: at least one.
+        engines: backends; none takes every one that each bundle has an engine of.
+        peers: names out of `PEERS`.
+        options: of loading engines; each goes to the backends that know it.
+
+    Raises:
+        UsageError: an unknown name, a bundle that is given twice, or nothing to compare.
+    """
+    if unknown := [name for name in engines if name not in BACKENDS]:
+        raise UsageError(f"there is no engine {unknown[0]!r}; engines are {', '.join(BACKENDS)}")
+    if unknown := [name for name in peers if name not in PEERS]:
+        raise UsageError(f"there is no peer {unknown[0]!r}; peers are {', '.join(PEERS)}")
+    resolved = [bundle.path.resolve() for bundle in bundles]
+    if len(set(resolved)) < len(resolved):
+        raise UsageError("a bundle is given twice; name each one once")
+    found = []
+    for bundle in bundles:
+        names = engines or [name for name in BACKENDS if bundle.engine_folder(name).is_dir()]
+        found += [Candidate(bundle, name, _known(name, options)) for name in dict.fromkeys(names)]
+    found += [Candidate(bundle, peer) for bundle in bundles for peer in dict.fromkeys(peers)]
+    if not found:
+        raise UsageError(
+            f"bundle {bundles[0].path} has no engine; build one with: vpp-deploy build-engine {bundles[0].path}"
+        )
+    if options and not any(candidate.options for candidate in found):
+        raise UsageError(f"no engine that is compared knows the option {next(iter(options))!r}; leave it out")
+    return found
+
+
+def _known(engine: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    known = {option.name for option in options_of(BACKENDS[engine].load_options)}
+    return {name: value for name, value in options.items() if name in known}

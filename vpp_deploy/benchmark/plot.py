@@ -1,0 +1,155 @@
+"""Latency against accuracy: which of several schedules, precisions and engines is worth its time."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from vpp_deploy.benchmark.report import BenchmarkReport
+from vpp_deploy.errors import DependencyError, OutputError, UsageError
+from vpp_deploy.files.outputs import OutputFile
+from vpp_deploy.files.reading import read_json
+
+FORMATS: Final = (".svg", ".png", ".pdf")
+_SCORES: Final = {"ap_track": "AP_track", "map_segm": "mAP_segm", "map_bbox": "mAP_bbox"}
+"""What `evaluate` measures, the first one that all have is drawn."""
+_MOST_BYTES: Final = 16_000_000
+
+
+class Point(NamedTuple):
+    """A candidate in the plane.
+
+    Attributes:
+        name: bundle and engine.
+        milliseconds: median of a call.
+        accuracy: in percent.
+    """
+
+    name: str
+    milliseconds: float
+    accuracy: float
+
+
+class PlotFile:
+    """A picture of latency against accuracy, at a path that is known to be writable before the measurement.
+
+    Args:
+        path: `.svg`, `.png` or `.pdf`.
+        scores: files that `vpp-deploy evaluate --json` wrote.
+
+    Raises:
+        UsageError: another extension, no scores, or a file that `evaluate` did not write.
+        DependencyError: matplotlib is not installed.
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, path: Path, scores: Sequence[Path]) -> None:
+        if path.suffix.lower() not in FORMATS:
+            raise UsageError(f"--plot {path}: a picture ends in {', '.join(FORMATS)}")
+        if not scores:
+            raise UsageError("--plot draws latency against accuracy: give --scores FILE, which `evaluate --json` wrote")
+        try:
+            import matplotlib.figure  # noqa: F401
+        except ImportError as error:
+            raise DependencyError("matplotlib is not installed; install it with: pip install matplotlib") from error
+        self.path = path
+        self._runs = [run for file in scores for run in _read_runs(file)]
+        self._output = OutputFile(path)
+
+    def draw(self, report: BenchmarkReport) -> None:
+        """Draw what was both measured and scored.
+
+        Raises:
+            UsageError: nothing was.
+        """
+        label, points = points_of(report, self._runs)
+        try:
+            self._output.write(_picture(points, label, self.path.suffix.lower()[1:]))
+            self._output.commit()
+        except OutputError:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Give up: leave nothing behind. Harmless when called twice, or after `draw`."""
+        self._output.discard()
+
+
+def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tuple[str, list[Point]]:
+    """The candidates whose accuracy is known, and what accuracy is.
+
+    Args:
+        report: of the times.
+        runs: of evaluations, each with the `bundle` that it is of.
+
+    Raises:
+        UsageError: there is none.
+    """
+    scored = {(run["bundle"], run["engine"]): run for run in runs}
+    pairs = [
+        (candidate, scored[candidate.bundle, candidate.engine])
+        for candidate in report.candidates
+        if (candidate.bundle, candidate.engine) in scored
+    ]
+    for key, label in _SCORES.items():
+        if pairs and all(isinstance(run.get(key), int | float) for _, run in pairs):
+            return label, [
+                Point(f"{candidate.bundle} {candidate.engine}", 1e3 * candidate.latency.median, float(run[key]))
+                for candidate, run in pairs
+            ]
+    names = ", ".join(sorted({f"{bundle} {engine}" for bundle, engine in scored})) or "nothing"
+    raise UsageError(f"no candidate of this benchmark has a score: the files of --scores are about {names}")
+
+
+def pareto_front(points: Iterable[Point]) -> list[Point]:
+    """The points that no other one beats in both time and accuracy, fastest first."""
+    front: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.milliseconds, -point.accuracy)):
+        if not front or point.accuracy > front[-1].accuracy:
+            front.append(point)
+    return front
+
+
+def _read_runs(path: Path) -> list[dict[str, Any]]:
+    content = read_json(path, UsageError, what="evaluation", limit=_MOST_BYTES)
+    bundle = content.get("bundle") if isinstance(content, dict) else None
+    runs = content.get("runs") if isinstance(content, dict) else None
+    if not isinstance(bundle, str) or not isinstance(runs, list):
+        raise UsageError(f"{path} is not the evaluation of a bundle: give a file that `evaluate BUNDLE --json` wrote")
+    if not all(isinstance(run, dict) and isinstance(run.get("engine"), str) for run in runs):
+        raise UsageError(f"{path}: a run without the name of its engine; evaluate again")
+    return [{**run, "bundle": bundle} for run in runs]
+
+
+def _picture(points: Sequence[Point], label: str, form: str) -> bytes:
+    from matplotlib.figure import Figure  # without pyplot, which would look for a display
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(*zip(*((p.milliseconds, p.accuracy) for p in pareto_front(points)), strict=True), color="0.7", zorder=1)
+    slowest = max(point.milliseconds for point in points)
+    for point in points:
+        axes.scatter(point.milliseconds, point.accuracy, zorder=2)
+        name = point.name.replace("$", r"\$")  # a dollar sign begins a formula
+        left = point.milliseconds > slowest / 2  # of its point, where there is more room
+        axes.annotate(
+            name,
+            (point.milliseconds, point.accuracy),
+            (-5 if left else 5, 5),
+            textcoords="offset points",
+            horizontalalignment="right" if left else "left",
+            fontsize=8,
+        )
+    axes.set_xlabel("ms a call, median")
+    axes.set_ylabel(f"{label}, %")
+    axes.set_xlim(0, 1.1 * slowest)
+    axes.grid(alpha=0.3)
+    low, high = (extreme(point.accuracy for point in points) for extreme in (min, max))
+    margin = max(1.0, 0.1 * (high - low))
+    axes.set_ylim(math.floor(low - margin), math.ceil(high + margin))
+    data = io.BytesIO()
+    figure.savefig(data, format=form, dpi=150)
+    return data.getvalue()
