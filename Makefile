@@ -27,7 +27,7 @@ test: lint
 	$(BIN)/python $(COVERAGE) -m pytest --ignore=tests/examples
 	$(BIN)/python -m pytest tests/examples
 
-# Hostile input for hours: each of some twenty groups gets so many seconds (8 in `make test`).
+# Hostile input for hours: each of some twenty groups gets so many seconds (6 in `make test`).
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
 fuzz: $(READY)

@@ -76,6 +76,11 @@ def test_options_are_made_from_what_is_given() -> None:
         (Kettle, {"cups": -1}, "cups is -1; it must be at least 0"),
         (Kettle, {"memory_bytes": 0}, "memory bytes is 0; it must be at least 1"),
         (Kettle, {"heat": -273.5}, "heat is -273.5; it must be at least -273"),
+        (Kettle, {"heat": float("nan")}, "heat is nan; it must be at least -273"),
+        (Kettle, {"heat": "hot"}, "heat is 'hot'; it must be a number"),
+        (Kettle, {"cups": "2"}, "cups is '2'; it must be a whole number"),
+        (Kettle, {"cups": 1.5}, "cups is 1.5; it must be a whole number"),
+        (Kettle, {"cups": True}, "cups is True; it must be a whole number"),
     ],
 )
 def test_options_that_are_refused(kind: type, given: dict[str, Any], message: str) -> None:

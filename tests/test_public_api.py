@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import shlex
+import shutil
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +26,7 @@ DEPRECATED = {
     "export_papr": "export",
 }
 REMOVED_IN = "0.3.0"
+DATA = Path(__file__).parent / "bundle" / "data"
 
 
 def old(name: str) -> object:
@@ -132,3 +136,36 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     )
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (process.returncode, process.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("given", ["a.bundle", Path("a.bundle"), None, 3])
+def test_what_is_no_open_bundle_is_refused(given: Any) -> None:
+    """A path where a bundle belongs is the mistake that everyone makes once."""
+    for use in (
+        vpp_deploy.load_engine,
+        vpp_deploy.build_engine,
+        vpp_deploy.open_reference,
+        lambda bundle: vpp_deploy.check_parity(bundle, bundle, "a.mp4"),
+    ):
+        with pytest.raises(UsageError, match=r"is no open bundle: give Bundle\.open\("):
+            use(given)
+    with pytest.raises(UsageError, match="takes an engine"):
+        vpp_deploy.open_session(given)
+    with pytest.raises(UsageError, match="unknown engine"):
+        vpp_deploy.load_engine(vpp_deploy.Bundle.open(DATA / "v3-vpp"), ["onnxruntime"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", ["224", 224, (64,), (64, 64, 64), ("a", "b"), (64.5, 64)])
+def test_sizes_that_are_none(size: Any, tmp_path: Path) -> None:
+    for model in ("vpp-demo", "evit:deit_tiny"):
+        with pytest.raises(UsageError, match=r"size is .*; give height and width"):
+            vpp_deploy.export(model, out=tmp_path / "x.bundle", size=size)
+
+
+def test_names_in_messages_go_through_a_shell(tmp_path: Path) -> None:
+    folder = tmp_path / "it's a bundle"
+    shutil.copytree(DATA / "v3-vpp", folder, ignore=shutil.ignore_patterns("engines"))
+    with pytest.raises(vpp_deploy.VppDeployError, match="build it with: ") as caught:
+        vpp_deploy.load_engine(vpp_deploy.Bundle.open(folder))
+    command = str(caught.value).partition("build it with: ")[2]
+    assert shlex.split(command) == ["vpp-deploy", "build-engine", str(folder), "--engine", "onnxruntime"]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from vpp_deploy.errors import UsageError
@@ -26,6 +27,7 @@ Progress = Callable[[str], None]
 MOST: Final = 2**31 - 1
 """What a number may be at most, where nothing bounds it sooner."""
 _METADATA: Final = "vpp_deploy.option"
+_NUMBERS: Final = {int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,19 +141,24 @@ def make_options(kind: type[Options], given: Mapping[str, Any], owner: str) -> O
         owner: what takes these options, for messages.
 
     Raises:
-        UsageError: an option that there is not, or a number that is too small or too great.
+        UsageError: an option that there is not, or a number that is none, too small or too great.
     """
     known = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
     if unknown := [name for name in given if name not in known]:
         has = f"it has {', '.join(known)}" if known else "it has none"
         raise UsageError(f"{owner} has no option {', '.join(unknown)}; {has}")
     for declared in options_of(kind):
-        value = given.get(declared.name)
-        if declared.minimum is not None and isinstance(value, int | float) and value < declared.minimum:
-            raise UsageError(f"{declared.name.replace('_', ' ')} is {value}; it must be at least {declared.minimum}")
+        value, name = given.get(declared.name), declared.name.replace("_", " ")
+        if value is None or declared.repeated or declared.type not in (int, float):
+            continue
+        is_number = isinstance(value, Integral if declared.type is int else Real) and not isinstance(value, bool)
+        if not is_number:
+            raise UsageError(f"{name} is {value!r:.80}; it must be {_NUMBERS[declared.type]}")
+        if declared.minimum is not None and not value >= declared.minimum:
+            raise UsageError(f"{name} is {value}; it must be at least {declared.minimum}")
         most = declared.maximum * (declared.scale or 1)
-        if isinstance(value, int | float) and value > most:
-            raise UsageError(f"{declared.name.replace('_', ' ')} is {value}; it must be at most {most}")
+        if not value <= most:
+            raise UsageError(f"{name} is {value}; it must be at most {most}")
     return kind(**given)
 
 

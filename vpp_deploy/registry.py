@@ -58,7 +58,7 @@ class Registry(Mapping[str, Record], Generic[Record]):
         return sum(1 for _ in self)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._records or name in self._built_in or name in self._outside
+        return isinstance(name, str) and (name in self._records or name in self._built_in or name in self._outside)
 
     def find(self, name: str, called: str | None = None) -> Record:
         """The record of a name that a user gave.

@@ -65,7 +65,9 @@ def test_files_that_were_added_later_do_not_matter(bundle: Bundle) -> None:
 
 def test_no_folder(tmp_path: Path) -> None:
     assert "does not exist" in rejection(tmp_path / "nothing")
-    assert "does not exist" in rejection(tmp_path / ("n" * 300))
+    assert "cannot be opened (File name too long)" in rejection(tmp_path / ("n" * 300))
+    (tmp_path / "loop").symlink_to("loop")
+    assert "cannot be opened (Too many levels" in rejection(tmp_path / "loop")
     (tmp_path / "file").write_text("")
     assert "is not a folder" in rejection(tmp_path / "file")
     assert "has no manifest.json" in rejection(tmp_path)

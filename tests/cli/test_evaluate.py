@@ -57,6 +57,17 @@ def test_two_engines_in_one_table_and_one_report(cli: Cli, micro_bundle: Bundle,
     assert {*tmp_path.iterdir(), *micro_bundle.path.parent.iterdir()} - before == {target}
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
+def test_a_report_into_a_pipe(cli: Cli, micro_bundle: Bundle, data: Path) -> None:
+    reader, writer = os.pipe()
+    before = set(micro_bundle.path.parent.iterdir())
+    with open(reader, encoding="utf-8") as pipe:
+        with open(writer, "w"):
+            assert cli("evaluate", micro_bundle.path, "--data", data, "--json", f"/dev/fd/{writer}").code == 0
+        assert json.load(pipe)["runs"][0]["engine"] == "onnxruntime"
+    assert set(micro_bundle.path.parent.iterdir()) == before
+
+
 def test_a_submission_needs_no_bundle(cli: Cli, data: Path, submission: Path, tmp_path: Path) -> None:
     packed = tmp_path / "results.zip"
     with zipfile.ZipFile(packed, "w") as archive:

@@ -116,7 +116,7 @@ def strike(work: Work, numbers: random.Random, points: int, number: int) -> list
         for path in filter(os.path.lexists, work.made):
             work.check(path)
         if process.returncode > 0:
-            assert said.startswith("interrupted: stopped by "), said
+            assert said.splitlines()[-1].startswith("interrupted: stopped by "), said
     return statuses
 
 

@@ -77,6 +77,8 @@ def test_parity_and_evaluate_keep_what_they_read(
     refused(cli, tmp_path, *words, "--json", annotations)
     refused(cli, tmp_path, *words, "--json", data / "scores.json")
     refused(cli, tmp_path, "evaluate", "--predictions", annotations, "--data", data, "--json", annotations)
+    beside = data.rename(tmp_path / "scores.json.work")  # where predictions are kept if nothing is said
+    refused(cli, tmp_path, "evaluate", bundle, "--data", beside, "--json", tmp_path / "scores.json")
 
 
 def test_export_does_not_replace_what_holds_its_checkpoint(cli: Cli, bundle: Path, tmp_path: Path) -> None:

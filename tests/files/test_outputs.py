@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import stat
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,6 +108,60 @@ def test_a_reader_that_goes_away_ends_the_writing_without_an_error(tmp_path: Pat
         for frame in range(100):
             lines.append({"frame": frame, "much": "x" * 9999})
     assert os.listdir(tmp_path) == ["fifo"]
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="needs Linux")
+@pytest.mark.parametrize("folder", ["/dev/fd", "/proc/self/fd"])
+@pytest.mark.parametrize("unlinked", [True, False])
+def test_a_descriptor_is_written_to_where_it_stands(tmp_path: Path, folder: str, unlinked: bool) -> None:
+    with (tmp_path / "log").open("w+") as file:
+        file.write("before\n")
+        file.flush()
+        if unlinked:
+            (tmp_path / "log").unlink()
+        write(Path(folder, str(file.fileno())), "after\n")
+        file.seek(0)
+        assert file.read() == "before\nafter\n"
+    assert os.listdir(tmp_path) == ([] if unlinked else ["log"])
+
+
+class StopError(Exception):
+    pass
+
+
+def stop(number: int, frame: object) -> None:
+    raise StopError
+
+
+def write_lines(path: Path) -> None:
+    with JsonLinesFile(path) as lines:
+        while True:
+            lines.append({"text": "x" * 1000})
+
+
+def write_at_once(path: Path) -> None:
+    output = OutputFile(path)
+    try:
+        output.write(b"x" * 1_000_000)
+    finally:
+        output.discard()
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@pytest.mark.parametrize("writing", [write_lines, write_at_once])
+def test_a_reader_that_has_stopped_reading_does_not_keep_a_run_from_ending(
+    tmp_path: Path, writing: Callable[[Path], None]
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)  # the pipe is full long before
+        with pytest.raises(StopError):
+            writing(tmp_path / "fifo")
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        os.close(reader)
 
 
 def test_a_fifo_that_nobody_reads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,3 +293,39 @@ def test_partial_results_of_a_long_name(tmp_path: Path, name: str) -> None:
     assert os.listdir(tmp_path) == [partial_name(tmp_path / name).name]
     assert len(os.fsencode(fitting(name, ".png"))) <= 255
     assert fitting("n" * 255, ".png") != fitting("n" * 254 + "m", ".png")
+
+
+def take_the_name(path: Path) -> None:
+    path.mkdir()
+
+
+def take_the_folder(path: Path) -> None:
+    shutil.rmtree(path.parent)
+
+
+@pytest.mark.parametrize(("meanwhile", "left"), [(take_the_name, {"lines", "lines.partial"}), (take_the_folder, set())])
+def test_a_name_that_is_lost_during_the_run_is_an_error_and_loses_nothing_else(
+    tmp_path: Path, meanwhile: Callable[[Path], None], left: set[str]
+) -> None:
+    path = tmp_path / "out" / "lines"
+    path.parent.mkdir()
+    group = OutputGroup()
+    group.add(JsonLinesFile(path)).append({"index": 0})
+    meanwhile(path)
+    with pytest.raises(OutputError, match="cannot be written") as caught, group:
+        pass
+    assert {entry.name for entry in tmp_path.rglob("lines*")} == left
+    assert any("the results until then are" in note for note in caught.value.__notes__)
+    assert not list(tmp_path.rglob(".vpp-*"))
+
+
+def test_results_that_cannot_be_kept_do_not_hide_the_error(tmp_path: Path) -> None:
+    (tmp_path / "lines.partial").mkdir()
+    lines = JsonLinesFile(tmp_path / "lines")
+    lines.append({"index": 0})
+    with pytest.raises(StopError) as caught, lines:
+        raise StopError
+    (note,) = caught.value.__notes__
+    assert "not kept" in note
+    assert "lines.partial" in note
+    assert os.listdir(tmp_path) == ["lines.partial"]

@@ -62,3 +62,9 @@ def test_a_relative_output_in_a_working_folder_that_is_gone(place: Path, monkeyp
     with pytest.raises(OutputError, match="the working folder does not exist any more"):
         check_outputs([Path("out.jsonl")], inputs=[place / "clip.mp4"])
     check_outputs([place / "out.jsonl"], inputs=[place / "clip.mp4"])
+
+
+def test_what_an_error_leaves_is_an_output_too(place: Path) -> None:
+    (place / "clip.mp4").rename(place / "clip.partial")
+    with pytest.raises(UsageError, match="is read, and"):
+        check_outputs([place / "clip"], inputs=[place / "clip.partial"])

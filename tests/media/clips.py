@@ -63,13 +63,15 @@ def write_clip(
     return path
 
 
-def write_streams(path: Path, streams: Sequence[tuple[int, Size, int]]) -> Path:
-    """A file of several video streams, each of so many grey frames of a size, with a disposition."""
+def write_streams(path: Path, streams: Sequence[tuple[int, Size, int]], codecs: Sequence[str] = ()) -> Path:
+    """A file of several video streams, each of so many grey frames of a size, with a disposition; H.264 by default."""
     with av.open(str(path), "w") as container:
         tracks = []
-        for _, size, disposition in streams:
-            stream = container.add_stream("libx264", rate=24, options={"preset": "ultrafast"})
-            stream.height, stream.width, stream.pix_fmt, stream.disposition = *size, "yuv420p", Disposition(disposition)
+        for codec, (_, size, disposition) in zip(codecs or ["libx264"] * len(streams), streams, strict=True):
+            options = {"preset": "ultrafast"} if codec == "libx264" else {}
+            stream = container.add_stream(codec, rate=24, options=options)
+            stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.height, stream.width, stream.disposition = *size, Disposition(disposition)
             tracks.append(stream)
         for stream, (count, size, _) in zip(tracks, streams, strict=True):
             for index in range(count):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.media.clips import write_clip
+from tests.media.clips import write_clip, write_streams
 from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.media import read_video
 from vpp_deploy.media.input_file import InputFile
@@ -122,6 +122,13 @@ def test_any_name_is_read(tmp_path: Path, name: bytes) -> None:
     assert len(list(read_video(clip, SIZE))) == 2
     assert len(list(read_video(picture, SIZE))) == 1
     assert [frame.name for frame in read_video(picture.parent, SIZE)] == [picture.name]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".avi", ".flv"])
+@pytest.mark.parametrize("name", ["clip.jpg", "clip.PNG", "clip"])
+def test_a_video_with_the_name_of_a_picture_is_a_video(tmp_path: Path, suffix: str, name: str) -> None:
+    path = write_streams(tmp_path / f"real{suffix}", [(5, (32, 48), 0)]).rename(tmp_path / name)
+    assert len(list(read_video(path, SIZE))) == 5
 
 
 def test_images_have_no_streams_to_choose_from(tmp_path: Path) -> None:

@@ -45,6 +45,20 @@ def test_the_film_is_the_long_stream_and_of_those_the_large_one(
         assert re.search(rf"reads video stream {film} \(h264 .*there is also {1 - film} \(h264 .*--stream", note)
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".mkv"])
+def test_a_thumbnail_of_another_codec_in_front_does_not_hide_the_film(tmp_path: Path, suffix: str) -> None:
+    streams = [(1, (96, 96), NONE), (40, FILM, NONE)]
+    path = write_streams(tmp_path / f"clip{suffix}", streams, codecs=["mpeg2video", "libx264"])
+    assert len(list(read_video(path, SIZE))) == 40
+
+
+def test_a_cover_picture_alone_is_no_video_unless_asked_for(tmp_path: Path) -> None:
+    path = write_streams(tmp_path / "cover.mp4", [(1, FILM, int(Disposition.attached_pic))], codecs=["mjpeg"])
+    with pytest.raises(VideoError, match=r"a cover picture; .*--stream 0"):
+        read_video(path, SIZE)
+    assert len(list(read_video(path, SIZE, stream=0))) == 1
+
+
 @pytest.mark.parametrize(
     ("streams", "film"),
     [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +211,57 @@ def test_a_snapshot_that_is_refused_changes_nothing(
     found = session(picture(2)).instances
     np.testing.assert_array_equal(found.identities, expected.identities)
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+ODD: tuple[Any, ...] = (
+    None, True, -1, 2**63, 2**70, float("nan"), 1.5, "x", b"x", [], {}, (), [None], {"a": 1}, object(), np.int64(3),
+    np.array([1]), np.full((3, 3), np.nan), np.array(["x"]),
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if is_dataclass(value):
+        inner = {item.name: getattr(value, item.name) for item in fields(value)}
+    else:
+        inner = dict(value) if isinstance(value, Mapping) else {}
+    return [place for name, item in inner.items() for place in [(*path, name), *places(item, (*path, name))]]
+
+
+def replaced(value: Any, place: tuple[str, ...], new: Any) -> Any:
+    if not place:
+        return new
+    name, *rest = place
+    if isinstance(value, Mapping):
+        return {**value, name: replaced(value[name], tuple(rest), new)}
+    return replace(value, **{name: replaced(getattr(value, name), tuple(rest), new)})
+
+
+def test_a_snapshot_with_anything_in_any_place(session: VideoSession) -> None:
+    """Refused in one line and without a change, or taken and then run with."""
+    good = session.snapshot()
+    refused = 0
+    for place in places(good):
+        for value in ODD:
+            try:
+                changed = replaced(good, place, value)
+            except (AttributeError, ValueError):  # there is no such snapshot
+                continue
+            said = ""
+            try:
+                session.restore(changed)
+            except UsageError as error:
+                said = str(error)
+            if not said:
+                session(picture(2))
+                session.restore(good)
+                continue
+            refused += 1
+            assert said.startswith("snapshot: "), (place, value)
+            assert "\n" not in said, (place, value)
+            now = session.snapshot()
+            assert now.tracker is good.tracker
+            assert (now.frames, now.last_index) == (good.frames, good.last_index)
+    assert refused > 200
 
 
 def test_a_snapshot_of_another_bundle_of_the_same_shapes(

@@ -98,7 +98,7 @@ def candidates(
     found += [Candidate(bundle, peer) for bundle in bundles for peer in dict.fromkeys(peers)]
     if not found:
         raise UsageError(
-            f"bundle {bundles[0].path} has no engine; build one with: vpp-deploy build-engine {bundles[0].path}"
+            f"bundle {bundles[0].path} has no engine; build one with: vpp-deploy build-engine {bundles[0].shell_path}"
         )
     if options and not any(candidate.options for candidate in found):
         raise UsageError(f"no engine that is compared knows the option {next(iter(options))!r}; leave it out")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write
 from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest
 from vpp_deploy.bundle.schema import MANIFESTS, validated
-from vpp_deploy.errors import BundleError, OutputError
+from vpp_deploy.errors import BundleError, OutputError, UsageError
 from vpp_deploy.files.atomic import atomic_file
 from vpp_deploy.files.limits import MOST_BYTES_OF_JSON, MOST_MEMORY
 from vpp_deploy.files.reading import read_bytes, read_json
@@ -61,6 +62,11 @@ class Bundle:
             if problem := file_problem(folder, name, record, verify=verify, links_out=True):
                 raise BundleError(f"bundle {folder}: file {name!r:.80} {problem}: export it again")
         return cls(folder, manifest, max_memory)
+
+    @property
+    def shell_path(self) -> str:
+        """The folder as a shell takes it, for commands in messages."""
+        return shlex.quote(str(self.path))
 
     def graph_path(self, phase: GraphRole) -> Path:
         """The ONNX graph of a phase."""
@@ -109,7 +115,7 @@ class Bundle:
         path = self.parity_summary_path(backend)
         if not path.exists() or not is_unlinked(self.path, path):
             return None
-        hint = f"measure it again with: vpp-deploy parity {self.path}"
+        hint = f"measure it again with: vpp-deploy parity {self.shell_path}"
         return read_json(path, BundleError, what="parity summary", limit=MOST_BYTES_OF_JSON, hint=hint)
 
     def write_parity_summary(self, backend: str, summary: Mapping[str, Any]) -> Path:
@@ -130,12 +136,22 @@ class Bundle:
         return target
 
 
+def check_open(bundle: object) -> None:
+    """See that a user gave an open bundle, and not its path.
+
+    Raises:
+        UsageError: something else.
+    """
+    if not isinstance(bundle, Bundle):
+        given = os.fspath(bundle) if isinstance(bundle, str | os.PathLike) else "..."
+        raise UsageError(f"a {type(bundle).__name__} is no open bundle: give Bundle.open({given!r:.200})")
+
+
 def _read_manifest(folder: Path) -> Manifest:
     if not os.path.isdir(folder):
-        what = "is not a folder" if os.path.exists(folder) else "does not exist"
-        raise BundleError(f"bundle {folder} {what}: give the folder that `vpp-deploy export` wrote")
+        raise BundleError(f"bundle {folder} {_no_folder(folder)}: give the folder that `vpp-deploy export` wrote")
     path = folder / MANIFEST_FILE
-    if not os.path.exists(path):
+    if not os.path.exists(path) and os.access(folder, os.X_OK):  # reading says what else is wrong
         raise BundleError(f"bundle {folder} has no {MANIFEST_FILE}: give the folder that `vpp-deploy export` wrote")
     hint = "export the bundle again"
     content = read_json(path, BundleError, what="manifest", limit=MOST_BYTES_OF_JSON, values=_MOST_VALUES, hint=hint)
@@ -174,3 +190,14 @@ def _first_problem(error: ValidationError) -> str:
     if others:
         message += f" (and {len(others)} more problem{'s' if len(others) > 1 else ''})"
     return " ".join(message.split())
+
+
+def _no_folder(path: Path) -> str:
+    """What is at a path in place of a folder, as the end of a sentence."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL byte in the name
+        return "does not exist"
+    except OSError as error:  # a folder before it may not be searched, the name is too long
+        return f"cannot be opened ({error.strerror})"
+    return "is not a folder"

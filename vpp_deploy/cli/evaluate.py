@@ -14,7 +14,7 @@ from vpp_deploy.cli.options import flag
 from vpp_deploy.cli.report import report_file
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
-from vpp_deploy.files.outputs import fitting, real_path
+from vpp_deploy.files.outputs import find_target, fitting, real_path
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
@@ -88,11 +88,11 @@ def command(
 
     opened = None if bundle is None else Bundle.open(bundle)
     read = [path for path in (data, annotations, predictions, bundle) if path is not None]
-    check_outputs([path for path in (json, work) if path is not None], inputs=read)
+    kept_in = work or (_work_beside((json and find_target(json)) or real_path(opened.path)) if opened else None)
+    check_outputs([path for path in (json, kept_in) if path is not None], inputs=read)
     dataset = open_dataset(data, annotations, videos=videos, keep_going=keep_going)
     with report_file(json) as write:
         if opened:
-            kept_in = work or _work_beside(real_path(json or opened.path))
             with _saying_where(kept_in), video_bar() as progress:
                 report = evaluate(
                     opened,

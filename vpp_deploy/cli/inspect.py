@@ -77,7 +77,7 @@ def _show_engines(bundle: Bundle, engines: dict[str, StoredEngine]) -> None:
     if rows:
         console.show(console.facts(rows))
     else:
-        console.say(f"none yet; build one with: vpp-deploy build-engine {bundle.path}")
+        console.say(f"none yet; build one with: vpp-deploy build-engine {bundle.shell_path}")
 
 
 def _fit(engine: StoredEngine) -> Text:

@@ -64,8 +64,10 @@ def build_engine(
         BuildError: the backend refuses a graph.
         OutputError: the bundle cannot be written to.
     """
-    from vpp_deploy.engines.fingerprint import look_up  # not above: it loads ONNX, which a list of backends needs not
+    from vpp_deploy.bundle.reader import check_open  # not above: a list of backends needs neither this nor ONNX
+    from vpp_deploy.engines.fingerprint import look_up
 
+    check_open(bundle)
     record = BACKENDS.find(backend, "engine")
     chosen = _build_options(record, options, named_options)
     record.required_version()
@@ -96,6 +98,9 @@ def load_engine(bundle: Bundle, backend: str = "onnxruntime", **named_options: A
         PluginError: the plugin library that the engine was built with was not found.
         DeviceError: the backend's device is not there.
     """
+    from vpp_deploy.bundle.reader import check_open
+
+    check_open(bundle)
     record = BACKENDS.find(backend, "engine")
     others = set().union(*(_names(other.load_options) for other in BACKENDS.values())) - _names(record.load_options)
     given = {name: value for name, value in named_options.items() if value is not None and name not in others}

@@ -92,7 +92,7 @@ def source_hashes(bundle: Bundle) -> dict[str, str]:
 
 def rebuild_command(bundle: Bundle, backend: str) -> str:
     """The command that builds the engine (again)."""
-    return f"vpp-deploy build-engine {bundle.path} --engine {backend}"
+    return f"vpp-deploy build-engine {bundle.shell_path} --engine {backend}"
 
 
 @contextmanager

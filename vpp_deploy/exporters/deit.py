@@ -158,7 +158,8 @@ class DeitFamily:
             classes = weights.rows("head.weight") or (CLASSES if labels is None else len(labels))
             asked = self.config_of(request, options, classes)
             with torch.device("meta"):  # how many classes is what the file says
-                weights.check(self.model(asked), lambda found: self.change(found, asked))
+                empty = self.model(asked)
+            weights.check(empty, lambda found: self.change(found, asked))
             model = self.model(asked)
         config = model.config
         weights.fill(model, lambda found: self.change(found, config))

@@ -16,11 +16,15 @@ def labels_of(given: Path | str | Sequence[str] | None) -> tuple[str, ...] | Non
     """Names of classes, from a file or as they are; None if none were given.
 
     Raises:
-        ConfigError: see `read_labels`.
+        ConfigError: see `read_labels`; or what was given holds other things than names.
     """
     if given is None:
         return None
-    return read_labels(Path(given)) if isinstance(given, str | Path) else tuple(given)
+    if isinstance(given, str | Path):
+        return read_labels(Path(given))
+    if not isinstance(given, Sequence) or not all(isinstance(name, str) for name in given):
+        raise ConfigError(f"labels are {given!r:.80}; give a file, or the names of the classes in a list")
+    return tuple(given)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class ExportRequest:
         note: called with a line about each decision that the user should know of when all is done.
 
     Raises:
-        UsageError: `weights` without a checkpoint.
+        UsageError: `weights` without a checkpoint, or a size that is not two whole numbers.
     """
 
     model: Any
@@ -49,3 +50,10 @@ class ExportRequest:
     def __post_init__(self) -> None:
         if self.weights is not None and self.checkpoint is None:
             raise UsageError("--weights chooses among the weights of a --checkpoint; give one (in Python checkpoint=)")
+        if self.size is not None and not _is_size(self.size):
+            raise UsageError(f"size is {self.size!r:.80}; give height and width in pixels, such as (224, 224)")
+
+
+def _is_size(size: object) -> bool:
+    sides = size if isinstance(size, tuple | list) else ()
+    return len(sides) == 2 and all(isinstance(side, Integral) for side in sides)

@@ -52,7 +52,8 @@ class Weights:
         if request.checkpoint is None:
             return cls(WeightsProvenance(kind="memory", name=type(request.model).__name__))
         source = CheckpointFile(request.checkpoint, request.weights, request.note)
-        return cls(checkpoint_record(request.checkpoint), read_checkpoint(source), source)
+        tensors = read_checkpoint(source)  # first: what is no checkpoint may be too large to take its hash
+        return cls(checkpoint_record(request.checkpoint), tensors, source)
 
     def rows(self, name: str) -> int | None:
         """Size of the first dimension of a checkpoint's tensor, e.g. how many classes a head has; None without one."""
@@ -80,9 +81,7 @@ class Weights:
                 self.tensors, lambda found: load_strictly(model, _changed(model, found, change, source), source), source
             )
 
-    def check(
-        self, model: nn.Module, change: Callable[[Tensors], Mapping[str, Tensor]] = lambda found: found
-    ) -> None:
+    def check(self, model: nn.Module, change: Callable[[Tensors], Mapping[str, Tensor]] = lambda found: found) -> None:
         """See that these weights fit a model before memory is taken for it: it may be on the meta device.
 
         Args and raises: as `fill`.

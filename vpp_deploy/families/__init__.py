@@ -214,6 +214,9 @@ def open_reference(bundle: Bundle, selection: str = STATIC) -> Engine:
         DependencyError: PyTorch is not installed.
         CheckpointError, ConfigError, ExportError: the bundle's weights or configuration do not make a reference.
     """
+    from vpp_deploy.bundle.reader import check_open
+
+    check_open(bundle)
     model = bundle.manifest.model
     if model.family not in FAMILIES:
         raise UsageError(

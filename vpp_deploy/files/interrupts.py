@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
@@ -37,8 +36,7 @@ class Interrupted(KeyboardInterrupt):
         self.status = 128 + number
 
 
-@dataclass(slots=True)
-class _State:
+class _State:  # no dataclass, whose import takes longer than all of this module: until then Ctrl-C prints a traceback
     """Of this process: signals have no other scope.
 
     Attributes:
@@ -49,11 +47,12 @@ class _State:
         raised: when, on the monotonic clock.
     """
 
-    at_once: bool = False
-    shields: int = 0
-    waiting: int | None = None
-    last: int | None = None
-    raised: float = 0.0
+    def __init__(self) -> None:
+        self.at_once = False
+        self.shields = 0
+        self.waiting: int | None = None
+        self.last: int | None = None
+        self.raised = 0.0
 
 
 _state: Final = _State()

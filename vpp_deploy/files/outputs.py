@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, Self, TypeVar
 
 from vpp_deploy.errors import OutputError
 from vpp_deploy.files.interrupts import shielded
-from vpp_deploy.files.streams import is_stream, open_stream
+from vpp_deploy.files.streams import OutputStream, is_stream, open_stream
 from vpp_deploy.files.temporary import Temporary
 
 PARTIAL: Final = ".partial"
@@ -103,7 +103,7 @@ class OutputFile:
     """Where an output file goes: a temporary file next to it, which takes its name on `commit`.
 
     A link stays, and what it leads to is replaced. What is no regular file (a device, a FIFO, a socket, this process's
-    own standard output) is never replaced but written to, see `vpp_deploy.files.streams`.
+    own standard output or `/dev/fd/N`) is never replaced but written to, see `vpp_deploy.files.streams`.
 
     Making one creates the temporary file, so an output that cannot be written fails before any work is done.
 
@@ -122,7 +122,7 @@ class OutputFile:
     def __init__(self, path: str | os.PathLike[str], *, seekable: bool = False) -> None:
         self.path = Path(path)
         self._temporary: Temporary | None = None
-        self._stream: BinaryIO | None = None
+        self._stream: OutputStream | None = None
         target = find_target(self.path)
         if target is None:
             if seekable:
@@ -184,19 +184,27 @@ class OutputFile:
         if self._temporary is None or not size:
             self.discard()
             return None
-        with shielded():
-            os.truncate(self.temporary, size)
-            kept = partial_name(self._target)
-            self._rename(kept)
+        kept = partial_name(self._target)
+        try:
+            with shielded():
+                os.truncate(self.temporary, size)
+                self._rename(kept)
+        except OSError as error:  # somebody has removed it
+            raise OutputError(f"{kept}: cannot be written: {error.strerror}") from error
+        finally:
+            self.discard()
         return kept if self.path.is_symlink() else self.path.with_name(kept.name)
 
     def discard(self) -> None:
         """Remove the temporary file. Harmless when called twice, or after `commit`."""
         if self._temporary is not None:
             self._temporary.remove()
-        elif self._stream is not None:
-            with suppress(OSError):  # what is still buffered, on a stream that takes no more
-                self._stream.close()
+        self.abandon()
+
+    def abandon(self) -> None:
+        """After an error: close a stream without waiting for its reader; nothing of a file."""
+        if self._stream is not None:
+            self._stream.abandon()
 
     def _rename(self, name: Path) -> None:
         assert self._temporary is not None
@@ -205,7 +213,6 @@ class OutputFile:
                 os.replace(self._temporary.path, name)
                 self._temporary.release()
         except OSError as error:
-            self.discard()
             raise OutputError(f"{name}: cannot be written: {error.strerror}; choose another name") from error
 
 
@@ -265,5 +272,8 @@ def _is_folder(path: Path, folder: Path) -> bool:
 
 
 def _discard(writer: OutputWriter, error: BaseException) -> None:
-    if kept := writer.discard():
-        error.add_note(f"the results until then are in {kept}")
+    try:
+        if kept := writer.discard():
+            error.add_note(f"the results until then are in {kept}")
+    except OutputError as failure:  # what went wrong first is what counts
+        error.add_note(f"the results until then are not kept: {failure}")

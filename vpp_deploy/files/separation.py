@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vpp_deploy.errors import UsageError
-from vpp_deploy.files.outputs import find_target
+from vpp_deploy.files.outputs import find_target, partial_name
 
 
 def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike[str]]) -> None:
@@ -38,6 +38,8 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike
         for path, place, found in read:
             if place.is_relative_to(target) or (there is not None and os.path.samestat(there, found)):
                 raise UsageError(f"output {output} would overwrite {path}, which is read; give it another name")
+            if place == partial_name(target):
+                raise UsageError(f"{path} is read, and what an error leaves of {output} would replace it; rename one")
             if stat.S_ISDIR(found.st_mode) and target.is_relative_to(place):
                 raise UsageError(f"output {output} lies in {path}, which is read; write it somewhere else")
             if there is not None and there.st_nlink > 1 and stat.S_ISREG(there.st_mode) and _holds(place, there):

@@ -9,7 +9,8 @@ import socket
 import stat
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
 
 from vpp_deploy.errors import OutputError
 
@@ -22,10 +23,10 @@ _STANDARD: Final = (1, 2)
 
 
 def is_stream(path: Path, found: os.stat_result) -> bool:
-    """Whether an existing output is written to as it is: a character device, a FIFO, a socket, our own standard output.
+    """Whether an existing output is written to as it is: a character device, a FIFO, a socket, a descriptor of ours.
 
     Args:
-        path: the output, for messages.
+        path: the output.
         found: its `os.stat`.
 
     Raises:
@@ -35,10 +36,10 @@ def is_stream(path: Path, found: os.stat_result) -> bool:
         raise OutputError(f"{path}: this is a folder; give the name of a file")
     if stat.S_ISBLK(found.st_mode):
         raise OutputError(f"{path}: this is a disk; give the name of a file")
-    return not stat.S_ISREG(found.st_mode) or _own_descriptor(found) is not None
+    return not stat.S_ISREG(found.st_mode) or _own_descriptor(path, found) is not None
 
 
-def open_stream(path: Path) -> BinaryIO:
+def open_stream(path: Path) -> OutputStream:
     """Open what `is_stream` for writing. A reader that goes away ends the writing without an error.
 
     Raises:
@@ -46,7 +47,7 @@ def open_stream(path: Path) -> BinaryIO:
     """
     try:
         found = os.stat(path)
-        own = _own_descriptor(found)
+        own = _own_descriptor(path, found)
         if own is not None:
             descriptor = os.dup(own)
         elif stat.S_ISSOCK(found.st_mode):
@@ -58,25 +59,69 @@ def open_stream(path: Path) -> BinaryIO:
     except OSError as error:
         reason = "nobody reads this FIFO" if error.errno == errno.ENXIO else error.strerror or error
         raise OutputError(f"{path}: cannot be written to: {reason}") from error
-    return io.BufferedWriter(_Stream(descriptor, "wb"))
+    return OutputStream(descriptor)
 
 
-class _Stream(io.FileIO):
-    """A descriptor to write to, until whoever reads has seen enough."""
+class OutputStream(io.BufferedWriter):
+    """A descriptor to write to, until whoever reads has seen enough.
+
+    After an exception in its `with` block it is abandoned.
+
+    Args:
+        descriptor: is closed with the stream.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = _Descriptor(descriptor, "wb")
+        super().__init__(self._file)
+
+    def abandon(self) -> None:
+        """Close it without waiting: whoever reads may have stopped doing so, which must not keep a run from ending.
+
+        What is still buffered is written as far as it is taken at once.
+        """
+        if self.closed:
+            return
+        try:
+            os.set_blocking(self.fileno(), False)
+            try:
+                self.flush()
+            finally:
+                os.set_blocking(self.fileno(), True)  # others may have the same one, as a terminal's
+        except OSError:
+            self._file.abandoned = True
+        self.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abandon()
+
+
+class _Descriptor(io.FileIO):
+    abandoned = False
 
     def write(self, data: ReadableBuffer, /) -> int:
         """Write the bytes, or drop them where nobody reads any more."""
+        if self.abandoned:
+            return memoryview(data).nbytes
         try:
             return super().write(data)
         except BrokenPipeError:
             return memoryview(data).nbytes
 
 
-def _own_descriptor(found: os.stat_result) -> int | None:
-    """Which of our own standard streams a file is; None for none.
+def _own_descriptor(path: Path, found: os.stat_result) -> int | None:
+    """Which of our own standard streams a file is, or which descriptor `/dev/fd/N` names; None for neither.
 
-    Opened by its name, a redirected one would be written to from its beginning, over what stands there already.
+    Opened by its name, a redirected one would be written to from its beginning, over what stands there already; and the
+    file may have no name any more.
     """
+    if path.name.isdecimal() and os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
+        return int(path.name)
     for descriptor in _STANDARD:
         try:
             if os.path.samestat(os.fstat(descriptor), found):

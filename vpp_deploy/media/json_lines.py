@@ -62,6 +62,7 @@ class JsonLinesFile(OutputWriter):
 
     def discard(self) -> Path | None:
         """Give up: keep complete lines as `<name>.partial`, and tell where that is."""
+        self._output.abandon()
         with suppress(OSError):  # Unwritten bytes of a broken line: they are cut off below anyway.
             self._file.close()
         complete, self._complete = self._complete, 0

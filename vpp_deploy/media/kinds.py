@@ -27,6 +27,11 @@ _SIGNATURES: Final = (
     ("BMP", re.compile(rb"BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL)),
     ("PPM", re.compile(rb"P[1-6][\s#]")),
 )
+_FILM: Final = re.compile(
+    rb"....(?:ftyp|moov)|\x1a\x45\xdf\xa3|RIFF....AVI |FLV\x01|OggS|\x30\x26\xb2\x75\x8e\x66\xcf\x11",
+    re.DOTALL,
+)
+"""MP4 and MOV, Matroska and WebM, AVI, FLV, Ogg, ASF: what FFmpeg too knows by its content, whatever the name."""
 _HEIF_BRANDS: Final = frozenset((b"avif", b"avis", b"heic", b"heim", b"heis", b"heix", b"mif1"))
 _PPM_DEPTH: Final = re.compile(rb"P[1-6](?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+\d+(?:\s|#[^\n]*\n)+(\d{1,6})\s")
 
@@ -41,6 +46,15 @@ def picture_kind(head: bytes) -> str | None:
         brands = {head[at : at + 4] for at in range(8, min(int.from_bytes(head[:4]), len(head)), 4)}
         return "AVIF" if brands & {b"avif", b"avis"} else "HEIF"
     return next((kind for kind, signature in _SIGNATURES if signature.match(head)), None)
+
+
+def is_film(head: bytes) -> bool:
+    """Whether a file that is no picture (`picture_kind`) begins as a video file does, whatever its name.
+
+    Args:
+        head: the first `HEAD` bytes of the file.
+    """
+    return _FILM.match(head) is not None
 
 
 def bits_per_channel(kind: str, head: bytes) -> int:

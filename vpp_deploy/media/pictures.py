@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from vpp_deploy.errors import DependencyError, VideoError
 from vpp_deploy.files.reading import open_regular
@@ -195,6 +195,8 @@ class PictureFile:
             raise VideoError(f"{self.path}: {self._beyond(pixels)}") from error
         except Exception as error:  # decoders raise whatever they trip over on damaged data
             reason = str(error).partition("\n")[0] or type(error).__name__
+            if isinstance(error, UnidentifiedImageError):  # whose words are of an object in Python
+                reason = f"its {self._kind} header is damaged"
             raise VideoError(f"{self.path}: not a readable image ({reason}); replace it or leave it out") from error
 
 

@@ -13,7 +13,7 @@ from vpp_deploy.files.reading import open_regular
 from vpp_deploy.media.animation import Animation
 from vpp_deploy.media.image_folder_reader import Images, images_of
 from vpp_deploy.media.input_file import InputFile
-from vpp_deploy.media.kinds import HEAD, IMAGE_SUFFIXES, picture_kind
+from vpp_deploy.media.kinds import HEAD, IMAGE_SUFFIXES, is_film, picture_kind
 from vpp_deploy.media.notes import Notes
 from vpp_deploy.media.pictures import PictureFile
 from vpp_deploy.media.source import Source
@@ -65,11 +65,11 @@ def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
     if not head:
         raise VideoError(f"{path}: the file is empty; give a video file or a folder of images")
-    if suffix in IMAGE_SUFFIXES:
-        return True
     kind = picture_kind(head)
+    if kind is None:
+        return suffix in IMAGE_SUFFIXES and not is_film(head)
     # Many JPEG pictures, one after the other, are a video (.mjpeg and other names).
-    return kind is not None and (kind != "JPEG" or not suffix)
+    return kind != "JPEG" or not suffix or suffix in IMAGE_SUFFIXES
 
 
 def _picture(path: Path, notes: Notes, max_pixels: int) -> Source:

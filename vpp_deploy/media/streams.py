@@ -16,6 +16,8 @@ from av.stream import Disposition
 
 from vpp_deploy.errors import UsageError, VideoError
 
+TS_DISCONT: Final = 0x0200
+"""FFmpeg's `AVFMT_TS_DISCONT`: a format of broadcasts, whose clock may jump and whose header announces nothing."""
 _ASIDE: Final = Disposition.timed_thumbnails | Disposition.still_image | Disposition.dependent
 _FEW: Final = 3
 """Frames up to which a stream beside a much longer one is a thumbnail, ..."""
@@ -57,6 +59,11 @@ def choose_stream(
         if not films:
             there = ", ".join(map(described, streams)) or "none"
             raise UsageError(f"{path}: no video stream {wanted} in this file; its video streams: {there}")
+    if not films and streams:
+        raise VideoError(
+            f"{path}: no video in this file but a cover picture; give a file with video, or choose the picture with "
+            f"--stream {streams[0].index}"
+        )
     if not films:
         kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
         raise VideoError(f"{path}: no video stream in this file (it has: {kinds}); give a file with video")
@@ -107,7 +114,8 @@ def announced_frames(container: Container, stream: av.VideoStream) -> int | None
 def _film(container: Container, films: Sequence[av.VideoStream], reopen: Callable[[], Container]) -> av.VideoStream:
     announced = {stream.index: announced_frames(container, stream) for stream in films}
     known = {index: count for index, count in announced.items() if count}
-    frames = known if len(known) == len(films) else _peek(films, reopen)
+    guessed = container.format.flags & TS_DISCONT  # FFmpeg gives each stream without a length that of the others
+    frames = _peek(films, reopen) if guessed or len(known) < len(films) else known
     most = max(frames[stream.index] for stream in films)
     left = [stream for stream in films if stream.codec_context] or films
     left = [stream for stream in left if not stream.disposition & _ASIDE] or left

@@ -21,6 +21,7 @@ from vpp_deploy.media.notes import Notes
 from vpp_deploy.media.pillow import DEFAULT_MAX_PIXELS
 from vpp_deploy.media.source import Picture
 from vpp_deploy.media.streams import (
+    TS_DISCONT,
     announced_frames,
     announced_in_all,
     announced_seconds,
@@ -30,8 +31,6 @@ from vpp_deploy.media.streams import (
 )
 from vpp_deploy.media.timeline import DecodingOrder, Timeline
 
-_TS_DISCONT: Final = 0x0200
-"""FFmpeg's `AVFMT_TS_DISCONT`: a format whose clock may jump."""
 _UNTIMED: Final = ("avi",)
 """Containers that store no presentation times."""
 
@@ -78,7 +77,7 @@ class VideoFile:
         self._announced = (
             announced_in_all(self._container) if self._in_all else announced_seconds(self._container, self._stream)
         )
-        broadcast = bool(self._container.format.flags & _TS_DISCONT)
+        broadcast = bool(self._container.format.flags & TS_DISCONT)
         self._timeline = Timeline(self.frame_rate, self.time_base, broadcast=broadcast)
         self._order = DecodingOrder(
             untimed=self._container.format.name in _UNTIMED, reorders=bool(self._stream.codec_context.has_b_frames)

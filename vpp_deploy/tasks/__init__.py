@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Final
 
+from vpp_deploy.errors import UsageError
 from vpp_deploy.registry import Registry
 from vpp_deploy.tasks.task import Task
 
@@ -35,8 +36,12 @@ def open_session(engine: Engine, **options: Any) -> Any:
         options: of the session, e.g. `noise_seed` of a `VideoSession`, `top` of a `ClassificationSession`.
 
     Raises:
-        UsageError: see the session.
+        UsageError: not an engine; and see the session.
     """
+    if not callable(getattr(engine, "open_stream", None)):
+        raise UsageError(
+            f"open_session takes an engine, as load_engine(bundle) gives it, not a {type(engine).__name__}"
+        )
     return TASKS[engine.manifest.task].open_session(engine, **options)
 
 
@@ -70,6 +75,9 @@ def check_parity(
         DependencyError: PyTorch is not installed and no reference is given.
         CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
     """
+    from vpp_deploy.bundle.reader import check_open
+
+    check_open(bundle)
     task = TASKS[bundle.manifest.task]
     return task.check_parity(bundle, engine, source, frames=frames, reference=reference, progress=progress)
 

@@ -45,6 +45,18 @@ def test_prefixes_come_off_if_everything_fits_then(prefix: str) -> None:
     loaded(averaged)
 
 
+@pytest.mark.parametrize("prefix", ["backbone.", "module.", "encoder."])
+@pytest.mark.parametrize("outer", ["", "model."])
+def test_prefixes_that_only_some_names_have(prefix: str, outer: str) -> None:
+    state, notes = network().state_dict(), []
+    named = {outer + (prefix if name.startswith("0") else "") + name: tensor for name, tensor in state.items()}
+    made = loaded(named, notes)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in made.state_dict().items())
+    assert f"without {outer + prefix!r}" in notes[0]
+    with pytest.raises(CheckpointError, match="unexpected"):  # two tensors of one name: neither is taken
+        loaded({**named, outer + "0.weight": torch.ones(4, 3, 1, 1)})
+
+
 def test_prefixes_stay_otherwise_and_the_message_says_what_is_there() -> None:
     state = network().state_dict()
     for prefix in ("module.", "some.other."):

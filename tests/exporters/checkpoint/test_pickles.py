@@ -162,6 +162,16 @@ def test_dictionaries_of_any_class_hold_weights(wrapper: Any, protocol: int, tmp
     assert files.same(read_checkpoint(path), files.state())
 
 
+def test_a_list_of_pairs_makes_one_dictionary() -> None:
+    """Python 2 made an OrderedDict of a list; many objects of one long list must not cost its length each."""
+    pairs = b"]q\x00](X\x01\0\0\0aK\x03ea0"
+    made = b"ccollections\nOrderedDict\nh\x00\x85R"
+    first, second = interpret(b"\x80\x02" + pairs + made + made + b"\x86.")
+    for _ in range(2):
+        assert as_mapping(first) == {"a": 3}
+        assert not as_mapping(second)
+
+
 def test_libraries_of_training(tmp_path: Path) -> None:
     """Genuine objects of mmengine, yacs and omegaconf, where they are installed."""
     beside: dict[str, Any] = {}

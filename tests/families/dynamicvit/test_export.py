@@ -134,7 +134,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli: Cli, tmp_path: Path) -> N
         ((*given, "--size", "224x224"), ExitCode.BAD_INPUT, "pos_embed [1, 25, 32] instead of [1, 197, 32]"),
         (("--checkpoint", tmp_path / "deit.pth", "--size", "64x96"), ExitCode.BAD_INPUT, "missing: score_predictor"),
         ((*given, "--size", "64x96", "--labels", tmp_path / "two.txt"), ExitCode.BAD_INPUT, "2 labels do not fit"),
-        ((*random, "--labels", tmp_path / "no.txt"), ExitCode.BAD_INPUT, "cannot be read"),
+        ((*random, "--labels", tmp_path / "no.txt"), ExitCode.BAD_INPUT, "cannot read the labels"),
         ((*random, "--keep", "0"), ExitCode.BAD_INPUT, "keep ratio 0: it must be above 0"),
         ((*random, "--keep", "0.5,0.6,0.4"), ExitCode.BAD_INPUT, "must not exceed the 0.5 of the point before"),
         ((*random, "--keep", "0.5,0.4"), ExitCode.BAD_INPUT, "for 3 pruning points; give 1 or 3"),

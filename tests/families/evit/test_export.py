@@ -132,11 +132,16 @@ def test_a_module_in_memory_says_everything_itself(tmp_path: Path) -> None:
 
 def test_bad_input_is_one_line_and_leaves_nothing(cli: Cli, tmp_path: Path) -> None:  # noqa: F811
     write_checkpoint(EViT(published(NAME, parse_keep("0.7"), size=(64, 64), classes=7)), tmp_path / "other.pth")
+    torch.save({"head.weight": torch.empty(2**40, 0)}, tmp_path / "classes.pth")
+    with (tmp_path / "sparse.pth").open("wb") as sparse:
+        sparse.truncate(2**40)
     before = set(tmp_path.rglob("*"))
     random = ("--random-weights", "--size", "64x96")
     for words, code, message in [
         ((), ExitCode.USAGE, "needs weights: give --checkpoint FILE, or --random-weights"),
         (("--checkpoint", tmp_path / "no.pth"), ExitCode.BAD_INPUT, "no such file"),
+        (("--checkpoint", tmp_path / "classes.pth"), ExitCode.BAD_INPUT, "head.weight [1099511627776, 0] instead of"),
+        (("--checkpoint", tmp_path / "sparse.pth"), ExitCode.BAD_INPUT, "is neither a safetensors file nor"),
         (
             ("--checkpoint", tmp_path / "other.pth", "--size", "64x96"),
             ExitCode.BAD_INPUT,

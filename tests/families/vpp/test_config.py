@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,3 +125,15 @@ def test_capacities_are_positive() -> None:
 def test_dense_is_a_schedule_without_ratios() -> None:
     with pytest.raises(ConfigError, match="needs 4 ratios"):
         KeepSchedule("custom", None, (0.5, 0.4, 0.3))
+
+
+@pytest.mark.parametrize("keep", [0.55, "0.55", 1, [0.7, 0.56, 0.448, 0.358], (0.7, 0.56, 0.448, 0.358)])
+def test_keep_as_python_gives_it(keep: Any) -> None:
+    text = ",".join(map(str, keep)) if isinstance(keep, list | tuple) else str(keep)
+    assert model_config("vpp-demo", keep).keep == parse_keep_schedule(text)
+
+
+@pytest.mark.parametrize("keep", [[], {}, float("nan"), True, object(), 2])
+def test_keep_that_is_none(keep: Any) -> None:
+    with pytest.raises(ConfigError, match="keep"):
+        model_config("vpp-demo", keep)

@@ -133,13 +133,19 @@ def shallow(keep: str) -> DetectorConfig:
     return replace(config, head=replace(config.head, encoder_layers=1, decoder_layers=1))
 
 
-def test_noise_and_dense_bundles(tmp_path: Path, clip: list[np.ndarray]) -> None:
-    """The optional noise input makes selection vary with the seed; a dense bundle has no state tensors."""
-    weights = vpp_deploy.RandomWeights()
-    size = (64, 96)
-    frames = [np.ascontiguousarray(frame[: size[0], : size[1]]) for frame in clip[:3]]
+SMALL = (64, 96)
+WEIGHTS = vpp_deploy.RandomWeights()
+
+
+@pytest.fixture(scope="module")
+def small_clip(clip: list[np.ndarray]) -> list[np.ndarray]:
+    return [np.ascontiguousarray(frame[: SMALL[0], : SMALL[1]]) for frame in clip[:3]]
+
+
+def test_selection_noise_varies_with_the_seed(tmp_path: Path, small_clip: list[np.ndarray]) -> None:
+    frames = small_clip
     noisy = vpp_deploy.export(
-        shallow("0.55"), out=tmp_path / "noisy.bundle", random_weights=weights, size=size, selection_noise=True
+        shallow("0.55"), out=tmp_path / "noisy.bundle", random_weights=WEIGHTS, size=SMALL, selection_noise=True
     )
     engine = vpp_deploy.build_engine(noisy)
     sessions = [VideoSession(engine, seed) for seed in (None, None, 1, 1, 2)]
@@ -147,9 +153,13 @@ def test_noise_and_dense_bundles(tmp_path: Path, clip: list[np.ndarray]) -> None
     assert all(same(a, b) for a, b in zip(runs[0], runs[1], strict=True))
     assert all(same(a, b) for a, b in zip(runs[2], runs[3], strict=True))
     assert not all(same(a, b) for a, b in zip(runs[2], runs[4], strict=True))
-    dense = vpp_deploy.export(shallow("dense"), out=tmp_path / "dense.bundle", random_weights=weights, size=size)
+
+
+@pytest.mark.slow
+def test_a_dense_bundle_has_no_state_tensors(tmp_path: Path, small_clip: list[np.ndarray]) -> None:
+    dense = vpp_deploy.export(shallow("dense"), out=tmp_path / "dense.bundle", random_weights=WEIGHTS, size=SMALL)
     assert dense.manifest.state == ()
     session = VideoSession(vpp_deploy.build_engine(dense))
-    assert [session(frame).kept for frame in frames] == [{}, {}, {}]
+    assert [session(frame).kept for frame in small_clip] == [{}, {}, {}]
     snapshot = session.snapshot()
     assert (snapshot.stream.phase, snapshot.stream.tensors) == ("step", {})

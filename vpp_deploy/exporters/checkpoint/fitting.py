@@ -97,17 +97,24 @@ def first_that_fits(
 
 
 def without_prefixes(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor]]]:
-    """The tensors without one, two, ... of `PREFIXES` that all names begin with, and what was taken off."""
+    """The tensors without one, two, ... of `PREFIXES` that all names begin with, and what was taken off.
+
+    Then without one that only some begin with: authors put a class head beside `backbone.`.
+    """
     taken, renamed = "", dict(tensors)
     for _ in range(_DEEPEST):
         bare = {name: tensor for name, tensor in renamed.items() if name not in _COUNTERS}
         prefix = next((known for known in PREFIXES if bare and all(name.startswith(known) for name in bare)), None)
         if prefix is None:
-            return
+            break
         taken, renamed = taken + prefix, {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
         if "" in renamed:
             return
         yield taken, renamed
+    for known in PREFIXES:
+        mixed = {name.removeprefix(known): tensor for name, tensor in renamed.items()}
+        if mixed.keys() != renamed.keys() and len(mixed) == len(renamed) and "" not in mixed:
+            yield taken + known, mixed
 
 
 def in_float32_each(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

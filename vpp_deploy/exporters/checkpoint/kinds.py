@@ -35,7 +35,7 @@ _FOREIGN: Final = (
     (b"\xff\xd8\xff", "a picture"),
     (b"%PDF", "a PDF document"),
 )
-_PAGES: Final = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<svg")
+_PAGES: Final = (b"<!doctype", b"<html", b"<?xml", b"<head", b"<svg", b"<!--")
 
 
 def kind_of(head: bytes, size: int) -> str | None:
@@ -71,4 +71,6 @@ def foreign_kind(head: bytes) -> str | None:
         return "a tar archive: unpack it first"
     if head[:1] == b"\x08" and head[2:3] == b"\x12" and len(head) > 16:
         return "an ONNX model; give the PyTorch weights that it was made of"
+    if (line := head[:100].partition(b"\n")[0].strip()).isascii() and line.decode("ascii").isprintable() and line:
+        return f"a text, not the file itself: it begins with {line.decode('ascii')[:60]!r}"
     return None

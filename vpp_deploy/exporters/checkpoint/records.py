@@ -121,15 +121,20 @@ def as_mapping(value: Any) -> Mapping[str, Any] | None:
     if isinstance(value.arguments, tuple) and value.arguments:
         if isinstance(value.arguments[0], dict):
             return value.arguments[0]
-        if (pairs := _pairs(value.arguments[0])) is not None:
-            return pairs
+        if isinstance(value.arguments[0], list):
+            value.items = _taken_pairs(value.arguments[0])
+            return value.items
     return value.state if isinstance(value.state, dict) else None
 
 
-def _pairs(value: Any) -> dict[str, Any] | None:
-    """An `OrderedDict` as Python 2 wrote it: made of a list of lists of two."""
-    if not isinstance(value, list) or not value:
+def _taken_pairs(values: list[Any]) -> dict[str, Any] | None:
+    """An `OrderedDict` as Python 2 wrote it: made of a list of lists of two.
+
+    The list is emptied: each makes one dictionary, so that no file can have the same one gone through again and again.
+    """
+    pairs, values[:] = list(values), []
+    if not pairs or not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+    ):
         return None
-    if not all(isinstance(pair, (list, tuple)) and len(pair) == 2 and isinstance(pair[0], str) for pair in value):
-        return None
-    return {pair[0]: pair[1] for pair in value}
+    return {pair[0]: pair[1] for pair in pairs}

@@ -19,7 +19,7 @@ from vpp_deploy.exporters.labels import labels_of
 from vpp_deploy.exporters.precision import check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
-from vpp_deploy.families.papr.catalogue import WeightInit, fitting_proposal, lookup, papr_model
+from vpp_deploy.families.papr.catalogue import fitting_proposal, lookup, papr_model
 from vpp_deploy.families.papr.config import PaprConfig
 from vpp_deploy.families.papr.flops import StageTokens, count_flops
 from vpp_deploy.families.papr.inputs import class_count, classes_of, clip_of, frame_size_of, preprocessing_of
@@ -112,10 +112,24 @@ def _classifier(
 
 @dataclass(frozen=True)
 class ChosenWeights:
-    """Weights to load, and what the manifest says of them."""
+    """Weights to load.
 
-    weights: WeightInit
-    record: WeightsProvenance
+    Attributes:
+        weights: a file, the seed of random ones, or None for published ones.
+        published: name of those that are fetched where `weights` is None.
+    """
+
+    weights: CheckpointFile | int | None
+    published: str
+
+    @property
+    def record(self) -> WeightsProvenance:
+        """What the manifest says of them; asked for when they are loaded, for any file can be hashed."""
+        if self.weights is None:
+            return WeightsProvenance(kind="pretrained", name=self.published)
+        if isinstance(self.weights, int):
+            return WeightsProvenance(kind="random", name="random weights", seed=self.weights)
+        return checkpoint_record(self.weights.path)
 
 
 def sources_of(
@@ -125,26 +139,20 @@ def sources_of(
     options: PaprOptions,
 ) -> tuple[ChosenWeights, ChosenWeights]:
     """The weights of the model and of its proposal that an export was asked for."""
+    base_name, feature_name = entry.model, IMAGE_PROPOSALS.get(proposal, proposal)
     if request.random_weights is not None:
         seed = request.random_weights.seed
-        source = ChosenWeights(seed, WeightsProvenance(kind="random", name="random weights", seed=seed))
-        return source, source
+        return ChosenWeights(seed, base_name), ChosenWeights(seed, feature_name)
     base, features = request.checkpoint, options.proposal_checkpoint
     return (
-        _trained(None if base is None else CheckpointFile(base, request.weights, request.note), entry.model),
-        _trained(
+        ChosenWeights(None if base is None else CheckpointFile(base, request.weights, request.note), base_name),
+        ChosenWeights(
             None
             if features is None
             else CheckpointFile(features, options.proposal_weights, request.note, "--proposal-weights"),
-            IMAGE_PROPOSALS.get(proposal, proposal),
+            feature_name,
         ),
     )
-
-
-def _trained(checkpoint: CheckpointFile | None, published: str) -> ChosenWeights:
-    if checkpoint is None:
-        return ChosenWeights(None, WeightsProvenance(kind="pretrained", name=published))
-    return ChosenWeights(checkpoint, checkpoint_record(checkpoint.path))
 
 
 def _check_labels(entry: CatalogueEntry, labels: Sequence[str] | None, classes: int) -> None:

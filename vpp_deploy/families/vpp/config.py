@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any, ClassVar, Literal
@@ -104,6 +104,11 @@ def parse_keep_schedule(text: str) -> KeepSchedule:
             "or four ratios, before blocks 1, 3, 6 and 9, such as 0.7,0.56,0.448,0.358"
         )
     return KeepSchedule("custom", ratios[0], tuple(ratios[1:]))
+
+
+def _as_text(keep: Any) -> str:
+    """What Python was given as `--keep` takes it: text, a number, or numbers in a list."""
+    return ",".join(map(str, keep)) if isinstance(keep, list | tuple) else str(keep)
 
 
 def _check_multiple(owner: str, width: int, parts: Mapping[str, int]) -> None:
@@ -244,7 +249,9 @@ MODELS = {
 }
 
 
-def model_config(name: str, keep: KeepSchedule | str = "0.55", dataset: str | None = None) -> DetectorConfig:
+def model_config(
+    name: str, keep: KeepSchedule | str | float | Sequence[float] = "0.55", dataset: str | None = None
+) -> DetectorConfig:
     """A named configuration with a keep schedule and a data set's label names.
 
     Raises:
@@ -257,6 +264,6 @@ def model_config(name: str, keep: KeepSchedule | str = "0.55", dataset: str | No
     dataset = dataset or config.dataset
     if dataset not in DATASETS:
         raise ExportError(f"unknown data set {dataset!r}; known: {', '.join(DATASETS)}")
-    schedule = parse_keep_schedule(keep) if isinstance(keep, str) else keep
+    schedule = keep if isinstance(keep, KeepSchedule) else parse_keep_schedule(_as_text(keep))
     backbone = replace(config.backbone, block_norm_eps=DENSE_NORM_EPS) if schedule.is_dense else config.backbone
     return replace(config, backbone=backbone, dataset=dataset, keep=schedule)

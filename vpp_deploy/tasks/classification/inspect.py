@@ -41,7 +41,7 @@ def page(bundle: Bundle) -> Page:
             ("Preprocessing", preprocessing(_resize(manifest), spec.colour, spec.mean, spec.std)),
         ),
         results="labels and kept patches",
-        measure=f"vpp-deploy parity {bundle.path} --input {'VIDEO' if manifest.clip else 'IMAGES'}",
+        measure=f"vpp-deploy parity {bundle.shell_path} --input {'VIDEO' if manifest.clip else 'IMAGES'}",
         parity=_parity,
     )
 

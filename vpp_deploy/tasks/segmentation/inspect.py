@@ -36,7 +36,7 @@ def page(bundle: Bundle) -> Page:
             ("Preprocessing", preprocessing(resize, spec.colour, spec.mean, spec.std)),
         ),
         results="masks, labels and tracks",
-        measure=f"vpp-deploy parity {bundle.path} --input VIDEO",
+        measure=f"vpp-deploy parity {bundle.shell_path} --input VIDEO",
         parity=_parity,
     )
 

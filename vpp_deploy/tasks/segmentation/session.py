@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Prefetches, StreamState
-from vpp_deploy.engines.stream_state import check_finite_state, check_state
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Prefetches
+from vpp_deploy.engines.stream_state import StreamState, check_finite_state, check_state, is_count, no_snapshot
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame
 from vpp_deploy.tasks.contract import check_finite, check_range
@@ -144,12 +144,17 @@ class VideoSession:
 
     def _check_snapshot(self, state: SessionState, noise: np.random.Generator) -> None:
         """Hold a snapshot to this bundle, and give the generator its state."""
+        if not isinstance(state, SessionState):
+            raise no_snapshot(state)
         check_state(self.manifest, state.stream)
         check_finite_state(state.stream)
         tokens = self.manifest.token_grid[0] * self.manifest.token_grid[1]
         for name, array in state.stream.tensors.items():
             if array.dtype == np.int32 and array.size and (array.min() < 0 or array.max() >= tokens):
                 raise UsageError(f"snapshot: {name} lies outside the {tokens} tokens; take another one")
+        for count in (state.frames, state.last_index):
+            if not is_count(count):
+                raise no_snapshot(count)
         self.tracker.check(state.tracker, state.frames)
         begun = state.stream.phase != self.manifest.roles[0]
         if state.frames < 0 or state.last_index < state.frames - 1 or begun != (state.frames > 0):
@@ -159,7 +164,7 @@ class VideoSession:
             )
         try:
             noise.bit_generator.state = dict(state.noise)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
+        except (TypeError, ValueError, LookupError, OverflowError) as error:
             raise UsageError(f"snapshot: its noise cannot be continued ({error}); take another one") from error
 
     def _check_positions(self, frame: Frame, outputs: Mapping[str, Array]) -> None:

@@ -33,7 +33,7 @@ def page(bundle: Bundle) -> Page:
         model=console.facts([("family", manifest.model.family), ("keep", manifest.model.keep_schedule)]),
         sections=(("Inputs and outputs", tensors(manifest)), ("State, from frame to frame", state)),
         results="outputs",
-        measure=f"vpp-deploy parity {bundle.path} --input INPUTS.npz",
+        measure=f"vpp-deploy parity {bundle.shell_path} --input INPUTS.npz",
         parity=_parity,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.segmentation_manifest import TrackerSpec
+from vpp_deploy.engines.stream_state import is_count, no_snapshot
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.segmentation.results import Instances
 from vpp_deploy.tasks.segmentation.tracking.detections import Detections
@@ -109,10 +110,11 @@ class QueryTracker:
         Raises:
             UsageError: it is not.
         """
-        count = len(state.identities)
+        if not isinstance(state, TrackerState) or not is_count(state.next_identity):
+            raise no_snapshot(state)
         integers = (state.identities, state.learned_queries, state.last_seen, state.fed)
         if any(array.dtype != np.int64 or array.ndim != 1 for array in integers) or not (
-            count == len(state.learned_queries) == len(state.last_seen)
+            (count := len(state.identities)) == len(state.learned_queries) == len(state.last_seen)
         ):
             raise UsageError("snapshot: the tracks' numbers do not belong together; take another one")
         if state.features.dtype != np.float32 or state.features.shape != (count, self._query_width):
