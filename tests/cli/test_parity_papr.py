@@ -88,3 +88,18 @@ def test_the_accuracy_on_videos_is_not_for_classifiers(
 def test_parity_needs_pictures(cli: Cli, own_bundle: Path, tmp_path: Path) -> None:
     outcome = cli("parity", own_bundle, "--video", tmp_path / "none")
     outcome.assert_one_line_error(ExitCode.BAD_INPUT, "no such file")
+
+
+def test_what_was_compared_before_an_error_is_kept(cli: Cli, own_bundle: Path, photos: Path, tmp_path: Path) -> None:
+    broken = photos / "2.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    out = tmp_path / "report.json"
+    outcome = cli("parity", own_bundle, "--input", photos, "--json", out)
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "2.png", "the report until then is in", "report.json.partial")
+    assert not out.exists()
+    kept = json.loads((tmp_path / "report.json.partial").read_text())
+    assert kept["samples"] == 2
+    assert not (own_bundle / "parity").exists()
+    without = cli("parity", own_bundle, "--input", photos)
+    without.assert_one_line_error(ExitCode.BAD_INPUT, "2.png")
+    assert "until then" not in without.err

@@ -15,7 +15,7 @@ from vpp_deploy.cli.options import (
     StreamOption,
     bytes_of,
 )
-from vpp_deploy.cli.report import report_file
+from vpp_deploy.cli.report import keep_report, report_file
 from vpp_deploy.errors import OutputError, UsageError
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST
@@ -83,7 +83,14 @@ def command(
     loaded = load_engine(opened, engine)
     with report_file(json) as write:
         with frame_bar() as progress:
-            report = check_parity(opened, loaded, read, frames=frames, progress=lambda done: progress(done, frames))
+            report = check_parity(
+                opened,
+                loaded,
+                read,
+                frames=frames,
+                progress=lambda done: progress(done, frames),
+                interrupted=lambda so_far, error: keep_report(json, so_far.to_dict(), error),
+            )
         if add_accuracy:
             report = add_accuracy(opened, loaded, report)
         console.show(kind.render(report))

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from vpp_deploy.files.outputs import OutputFile
+from vpp_deploy.errors import OutputError
+from vpp_deploy.files.outputs import OutputFile, find_target, partial_name
+
+
+def keep_report(path: Path | None, report: Mapping[str, Any], error: BaseException) -> None:
+    """Keep the report on what was done before an error as `<name>.partial`, and say so with the error.
+
+    Args:
+        path: where the whole report would have gone; None, or what is no regular file, keeps nothing.
+        report: on what was done.
+        error: gets a note.
+    """
+    with suppress(OutputError):  # one error is enough
+        if path is None or (target := find_target(path)) is None:
+            return
+        kept = partial_name(target)
+        with report_file(kept) as write:
+            write(report)
+        error.add_note(f"the report until then is in {kept}")
 
 
 @contextmanager

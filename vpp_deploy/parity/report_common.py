@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle.reader import Bundle
@@ -43,6 +44,28 @@ class Report(Protocol):
             ParityError: it did not; the message has the first problem.
         """
         ...
+
+
+R = TypeVar("R")
+
+
+@contextmanager
+def telling(
+    interrupted: Callable[[R, BaseException], None], report: Callable[[], R], compared: Sized
+) -> Iterator[None]:
+    """A comparison, frame by frame: an error that ends it after the first one still leaves a report.
+
+    Args:
+        interrupted: gets the report on what was compared, and the error, which then goes on.
+        report: makes it.
+        compared: what there is so far.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if len(compared):
+            interrupted(report(), error)
+        raise
 
 
 def store(bundle: Bundle, report: Report) -> Path:

@@ -53,6 +53,7 @@ def check_parity(
     frames: int | None = 30,
     reference: Engine | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    interrupted: Callable[[Any, BaseException], None] = lambda report, error: None,
 ) -> Any:
     """Measure how far an engine is from the PyTorch reference on the same frames.
 
@@ -64,6 +65,8 @@ def check_parity(
         frames: how many frames (classifiers: images or clips) to compare at most; None takes all.
         reference: what to compare with; None builds the PyTorch reference (`open_reference`).
         progress: called with the number of frames done.
+        interrupted: called with the report on the frames until then and with the error, where one ends the comparison
+            after the first frame; the error then goes on.
 
     Returns:
         The task's report: `passed`, `problems`, `notes`, `to_dict()`, `raise_for_failure()`. Nothing is stored in the
@@ -79,7 +82,9 @@ def check_parity(
 
     check_open(bundle)
     task = TASKS[bundle.manifest.task]
-    return task.check_parity(bundle, engine, source, frames=frames, reference=reference, progress=progress)
+    return task.check_parity(
+        bundle, engine, source, frames=frames, reference=reference, progress=progress, interrupted=interrupted
+    )
 
 
 __all__ = ["TASKS", "Task", "check_parity", "open_session"]

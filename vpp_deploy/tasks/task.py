@@ -66,7 +66,7 @@ class Task:
         run: what `vpp-deploy infer` does: `(engine, RunRequest, options)`; it prints how it went.
         next_run: words of an `infer` command after the bundle, for a hint.
         source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
-        check_parity: `(bundle, engine, source, *, frames, reference, progress) -> Report`.
+        check_parity: `(bundle, engine, source, *, frames, reference, progress, interrupted) -> Report`.
         render: a parity report for the terminal.
         workload: what `vpp-deploy benchmark` times: `(engine, source or None) -> Workload`.
         prepare_accuracy: opens a data set, `(folder, videos)`, and gives a function that adds the accuracy on it to a

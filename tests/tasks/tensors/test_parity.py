@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,23 @@ def test_impossible_calls_are_refused(
         check_tensors(memory, engine, numbers(2), reference=truth)
     with pytest.raises(UsageError, match="this parity check needs a bundle for tensors"):
         check_tensors(make_bundle(tmp_path / "video.bundle"), engine, frames, reference=truth)
+
+
+@pytest.mark.parametrize("good", [0, 2])
+def test_an_error_leaves_a_report_on_what_was_compared(
+    memory: Bundle, engine: Engine, frames: list[Arrays], truth: Engine, good: int
+) -> None:
+    def until_it_breaks() -> Iterator[Arrays]:
+        yield from frames[:good]
+        raise KeyboardInterrupt
+
+    told: list[tuple[int, type[BaseException]]] = []
+    with pytest.raises(KeyboardInterrupt):
+        check_tensors(
+            memory,
+            engine,
+            until_it_breaks(),
+            reference=truth,
+            interrupted=lambda report, error: told.append((len(report.frames), type(error))),
+        )
+    assert told == ([(good, KeyboardInterrupt)] if good else [])

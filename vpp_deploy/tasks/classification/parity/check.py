@@ -20,6 +20,7 @@ from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.frames import Frame
 from vpp_deploy.media.reader import VideoReader
 from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import ClassifierTolerances
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity, SampleParity
 from vpp_deploy.tasks.classification.parity.sample import Row, SampleDifference, compare_sample, under_rerun
@@ -50,6 +51,7 @@ def check_classification(
     frames: int | None = 30,
     reference: Engine | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    interrupted: Callable[[ClassificationParity, BaseException], None] = lambda report, error: None,
 ) -> ClassificationParity:
     """Measure how far an engine is from the PyTorch reference on images, or on the clips of a video.
 
@@ -64,6 +66,7 @@ def check_classification(
             it goes.
         reference: what to compare with; None builds `PaprTorchEngine(bundle)`. One without `rerun` excuses no ties.
         progress: called after each batch with the number of images or clips done.
+        interrupted: see `vpp_deploy.check_parity`.
 
     Returns:
         The report. Nothing is stored in the bundle; see `store`.
@@ -81,27 +84,32 @@ def check_classification(
     compared: list[SampleParity] = []
     slots: tuple[SampleDifference, ...] = ()
     with _open(source, manifest) as pictures:
+
+        def report() -> ClassificationParity:
+            return ClassificationParity(
+                backend=engine.backend,
+                precision=engine.precision,
+                source=Path(source).name if isinstance(source, str | PathLike) else None,
+                kind="image" if manifest.clip is None else "clip",
+                samples=tuple(compared),
+                slots=slots,
+                requested_samples=frames,
+                source_problem=pictures.problem if isinstance(pictures, VideoReader) else None,
+                tolerances=tolerances,
+            )
+
         comparison = _Comparison(manifest, reference or open_engine(bundle, TORCH), engine, tolerances)
         samples = islice(comparison.session.samples(pictures), frames)
-        while batch := list(islice(samples, manifest.batch)):
-            turn = comparison.run(batch)
-            if not compared:
-                slots = comparison.compare_slots(turn)
-            compared += comparison.compare(turn)
-            progress(len(compared))
+        with telling(interrupted, report, compared):
+            while batch := list(islice(samples, manifest.batch)):
+                turn = comparison.run(batch)
+                if not compared:
+                    slots = comparison.compare_slots(turn)
+                compared += comparison.compare(turn)
+                progress(len(compared))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a source with at least one")
-    return ClassificationParity(
-        backend=engine.backend,
-        precision=engine.precision,
-        source=Path(source).name if isinstance(source, str | PathLike) else None,
-        kind="image" if manifest.clip is None else "clip",
-        samples=tuple(compared),
-        slots=slots,
-        requested_samples=frames,
-        source_problem=pictures.problem if isinstance(pictures, VideoReader) else None,
-        tolerances=tolerances,
-    )
+    return report()
 
 
 def _open(

@@ -25,6 +25,7 @@ from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.frames import Frame
 from vpp_deploy.media.reader import VideoReader, read_video
 from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import Tolerances
 from vpp_deploy.tasks.engines import TORCH, open_engine
 from vpp_deploy.tasks.segmentation.parity.decisions import Explainer, Reruns
@@ -57,6 +58,7 @@ def check_parity(
     frames: int | None = 30,
     reference: Engine | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    interrupted: Callable[[ParityReport, BaseException], None] = lambda report, error: None,
 ) -> ParityReport:
     """Measure how far an engine is from the PyTorch reference on a video.
 
@@ -68,6 +70,7 @@ def check_parity(
         reference: what to compare with; None builds `TorchEngine(bundle)`. One without `selection_scores` knows no
             ties.
         progress: called after each frame with the number of frames done.
+        interrupted: see `vpp_deploy.check_parity`.
 
     Returns:
         The report. Nothing is stored in the bundle; see `store`.
@@ -82,21 +85,26 @@ def check_parity(
     tolerances = tolerances_of(engine.precision).segmentation
     compared: list[FrameParity] = []
     with _open(video, engine, frames) as source:
+
+        def report() -> ParityReport:
+            return ParityReport(
+                backend=engine.backend,
+                precision=engine.precision,
+                video=Path(video).name if isinstance(video, str | PathLike) else None,
+                frames=tuple(compared),
+                requested_frames=frames,
+                video_problem=source.problem if isinstance(source, VideoReader) else None,
+                tolerances=tolerances,
+            )
+
         comparison = _Comparison(reference or open_engine(bundle, TORCH), engine, tolerances)
-        for frame in islice(source, frames):
-            compared.append(comparison.compare(frame))
-            progress(len(compared))
+        with telling(interrupted, report, compared):
+            for frame in islice(source, frames):
+                compared.append(comparison.compare(frame))
+                progress(len(compared))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a video with at least one")
-    return ParityReport(
-        backend=engine.backend,
-        precision=engine.precision,
-        video=Path(video).name if isinstance(video, str | PathLike) else None,
-        frames=tuple(compared),
-        requested_frames=frames,
-        video_problem=source.problem if isinstance(source, VideoReader) else None,
-        tolerances=tolerances,
-    )
+    return report()
 
 
 def _open(

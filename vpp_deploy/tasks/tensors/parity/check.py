@@ -22,6 +22,7 @@ from vpp_deploy.engines.protocols import Array, Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tensors import TensorDifference, compare_tensors
 from vpp_deploy.tasks.engines import TORCH, open_engine
 from vpp_deploy.tasks.tensors.parity.report import FrameDifference, FrameParity, TensorParity
@@ -37,6 +38,7 @@ def check_tensors(
     frames: int | None = 30,
     reference: Engine | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    interrupted: Callable[[TensorParity, BaseException], None] = lambda report, error: None,
 ) -> TensorParity:
     """Measure how far an engine is from the PyTorch reference, output by output and state by state.
 
@@ -47,6 +49,7 @@ def check_tensors(
         frames: how many frames to compare at most; None takes all.
         reference: what to compare with; None builds the PyTorch reference.
         progress: called after each frame with the number of frames done.
+        interrupted: see `vpp_deploy.check_parity`.
 
     Raises:
         UsageError: a bundle for another task; the engine is of another bundle; `frames` is below 1; there is no frame;
@@ -57,21 +60,26 @@ def check_tensors(
     check_arguments(bundle, engine, frames)
     tolerances = tolerances_of(engine.precision).tensors
     compared: list[FrameParity] = []
+
+    def report() -> TensorParity:
+        return TensorParity(
+            backend=engine.backend,
+            precision=engine.precision,
+            source=Path(source).name if isinstance(source, str | PathLike) else None,
+            frames=tuple(compared),
+            requested_frames=frames,
+            tolerances=tolerances,
+        )
+
     with _open(source, manifest, frames) as inputs:
         comparison = _Comparison(reference or open_engine(bundle, TORCH), engine)
-        for number, frame in enumerate(islice(inputs, frames)):
-            compared.append(comparison.compare(number, frame))
-            progress(len(compared))
+        with telling(interrupted, report, compared):
+            for number, frame in enumerate(islice(inputs, frames)):
+                compared.append(comparison.compare(number, frame))
+                progress(len(compared))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a source with at least one")
-    return TensorParity(
-        backend=engine.backend,
-        precision=engine.precision,
-        source=Path(source).name if isinstance(source, str | PathLike) else None,
-        frames=tuple(compared),
-        requested_frames=frames,
-        tolerances=tolerances,
-    )
+    return report()
 
 
 def _open(
