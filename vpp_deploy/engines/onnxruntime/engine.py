@@ -21,6 +21,7 @@ from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeLoadOptions
 from vpp_deploy.engines.onnxruntime.sessions import Session, load_graph, session_options
 from vpp_deploy.engines.protocols import HostStream
 from vpp_deploy.errors import BuildError
+from vpp_deploy.files.names import utf8_name
 from vpp_deploy.options import NoOptions
 
 _WEIGHTS_FILE = "weights.safetensors"
@@ -74,13 +75,17 @@ def load(bundle: Bundle, options: OnnxRuntimeLoadOptions) -> OnnxRuntimeEngine:
 def _optimise(bundle: Bundle, role: GraphRole, scratch: Path) -> onnx.ModelProto:
     options = session_options(threads=None)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.optimized_model_filepath = str(scratch)
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _SCRATCH_WEIGHTS)
     label = f"the {role} graph of {bundle.path}"
-    with lowered_graph(bundle, role, scratch.parent, BACKEND.name) as lowered:
-        session = Session(lowered, options, error=BuildError, label=label, advice=_advice(bundle))
+    with (
+        lowered_graph(bundle, role, scratch.parent, BACKEND.name) as lowered,
+        utf8_name(lowered) as source,
+        utf8_name(scratch) as target,
+    ):
+        options.optimized_model_filepath = target
+        session = Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle))
         with session.translated(f"cannot store {label}"):
-            optimised = onnx.load(scratch)
+            optimised = onnx.load(target)
     (scratch.parent / _SCRATCH_WEIGHTS).unlink(missing_ok=True)
     return optimised
 

@@ -15,6 +15,7 @@ from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.graph_check import engine_graph_problems
 from vpp_deploy.engines.protocols import Array
 from vpp_deploy.errors import IncompatibleEngineError, VppDeployError
+from vpp_deploy.files.names import utf8_name
 from vpp_deploy.machine import available_processors
 
 Provider = str | tuple[str, Mapping[str, str]]
@@ -127,12 +128,13 @@ def load_graph(
         raise IncompatibleEngineError(f"{label} is not an ONNX file{files.advice}") from error
     for problem in engine_graph_problems(model, manifest, role, files.sizes):
         raise IncompatibleEngineError(f"{label} {problem}{files.advice}")
-    return Session(
-        content,
-        options,
-        provider,
-        folder=files.folder.resolve(),
-        error=IncompatibleEngineError,
-        label=label,
-        advice=files.advice,
-    )
+    with utf8_name(files.folder.resolve() / name) as known:
+        return Session(
+            content,
+            options,
+            provider,
+            folder=Path(known).parent,
+            error=IncompatibleEngineError,
+            label=label,
+            advice=files.advice,
+        )

@@ -31,6 +31,7 @@ from vpp_deploy.engines.tensorrt import RECORDS, embedded_plugins
 from vpp_deploy.engines.tensorrt.build_contract import BuildReport, BuildRequest, FailureKind
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, load_into
 from vpp_deploy.errors import PluginError
+from vpp_deploy.files.names import utf8_name
 from vpp_deploy.machine import end_with_parent
 from vpp_deploy.ops import DOMAIN
 
@@ -69,7 +70,8 @@ def build(request: BuildRequest, progress: BuildProgress = lambda step, share: N
         _load_plugins(trt, request)
     begin = time.perf_counter()
     try:
-        builder, network, parser = network_from_onnx_path(request.onnx_path, strongly_typed=True)
+        with utf8_name(Path(request.onnx_path)) as known:
+            builder, network, parser = network_from_onnx_path(known, strongly_typed=True)
         _check_static(network)
         types = [network.get_layer(index).type.name for index in range(network.num_layers)]
         plugin_layers = sum(name.startswith("PLUGIN") for name in types)
