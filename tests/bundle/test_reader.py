@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.bundle.factory import make_bundle, manifest
 from vpp_deploy.bundle import SCHEMA_VERSION, Bundle, FileRecord, sha256_of_bytes
 from vpp_deploy.bundle.manifest import FRAME_BY_FRAME
-from vpp_deploy.errors import BundleError, OutputError
+from vpp_deploy.errors import BundleError, OutputError, UsageError
 
 
 @pytest.fixture
@@ -321,3 +321,10 @@ def test_a_manifest_survives_json(
         }
     )
     assert type(original).model_validate(json.loads(original.model_dump_json())) == original
+
+
+@pytest.mark.parametrize("limit", [float("nan"), float("inf"), 2.5e9, None, "2 GB", 0, -1, True])
+def test_a_limit_of_memory_is_a_number_of_bytes(tmp_path: Path, limit: Any) -> None:
+    path = make_bundle(tmp_path / "tiny.bundle").path
+    with pytest.raises(UsageError, match=r"max_memory is .*; give a whole number of bytes"):
+        Bundle.open(path, max_memory=limit)

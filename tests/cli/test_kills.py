@@ -81,7 +81,8 @@ def evaluate(bundle: Path, folder: Path) -> Work:
 
 def export(bundle: Path, folder: Path) -> Work:
     del bundle
-    words = ["export", "vpp-micro", "--random-weights", "--size", "64x64", "--overwrite", "-o", str(folder / "b")]
+    model = ("papr:vit_tiny_patch16_224", "--random-weights", "--size", "64x64")
+    words = ["export", *model, "--overwrite", "-o", str(folder / "b")]
     return Work(words, [folder / "b"], Bundle.open)
 
 

@@ -53,9 +53,12 @@ class Bundle:
                 is neither built nor run.
 
         Raises:
+            UsageError: `max_memory` is no such number.
             BundleError: the folder or its manifest is missing or unreadable; the manifest has a newer schema or breaks
                 this one; a listed file lies outside the folder, is missing or was altered.
         """
+        if type(max_memory) is not int or max_memory < 1:  # NaN would allow everything
+            raise UsageError(f"max_memory is {max_memory!r:.40}; give a whole number of bytes, at least 1")
         folder = Path(path)
         manifest = _read_manifest(folder)
         for name, record in manifest.files.items():
