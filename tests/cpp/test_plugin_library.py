@@ -103,8 +103,10 @@ def test_the_record_of_an_engine_with_plugins(
     library = make_library(tmp_path / LIBRARY_FILE)
     bundle = make_bundle(tmp_path / "tiny.bundle")
     details = {"init": {"layers": 3}} | library.record.to_details()
-    with engine_writer(bundle, "tensorrt") as (_, finish):
+    with engine_writer(bundle, "tensorrt") as (folder, finish):
         source = source_hashes(bundle)
+        for role in bundle.manifest.roles:
+            (folder / f"{role}.engine").write_bytes(role.encode())
         finish(
             EngineRecord(
                 backend="tensorrt",

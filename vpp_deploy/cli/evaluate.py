@@ -88,6 +88,7 @@ def command(
 
     opened = None if bundle is None else Bundle.open(bundle)
     read = [path for path in (data, annotations, predictions, bundle) if path is not None]
+    check_outputs([] if json is None else [json], inputs=read)
     kept_in = work or (_work_beside((json and find_target(json)) or real_path(opened.path)) if opened else None)
     check_outputs([path for path in (json, kept_in) if path is not None], inputs=read)
     dataset = open_dataset(data, annotations, videos=videos, keep_going=keep_going)

@@ -130,7 +130,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(cli: Cli, tmp_path: Path) -> N
         ((), ExitCode.USAGE, "needs weights: give --checkpoint FILE, or --random-weights"),
         ((*random, *given), ExitCode.USAGE, "--checkpoint and --random-weights exclude each other"),
         (("--checkpoint", tmp_path / "no.pth"), ExitCode.BAD_INPUT, "no such file"),
-        (("--checkpoint", tmp_path / "two.txt"), ExitCode.BAD_INPUT, "neither a safetensors file nor"),
+        (("--checkpoint", tmp_path / "two.txt"), ExitCode.BAD_INPUT, "is a text, not the file itself"),
         ((*given, "--size", "224x224"), ExitCode.BAD_INPUT, "pos_embed [1, 25, 32] instead of [1, 197, 32]"),
         (("--checkpoint", tmp_path / "deit.pth", "--size", "64x96"), ExitCode.BAD_INPUT, "missing: score_predictor"),
         ((*given, "--size", "64x96", "--labels", tmp_path / "two.txt"), ExitCode.BAD_INPUT, "2 labels do not fit"),
