@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import shlex
 import sys
 import time
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vpp_deploy
+from vpp_deploy.benchmark.environment import processor
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.exporters.classifier import ClassifierReference
 
@@ -130,13 +130,6 @@ def table(model: str, rows: list[dict[str, Any]], title: str) -> Table:
             f"{row['engine_speed_up']:.2f}x" if row["kind"] != "engine" else "",
         )
     return drawn
-
-
-def processor() -> str:
-    """The processor's name where Linux tells it, or else its architecture."""
-    names = Path("/proc/cpuinfo")
-    lines = names.read_text().splitlines() if names.exists() else []
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.machine())
 
 
 def main() -> None:

@@ -78,7 +78,7 @@ def _as_documented(listed: list[_Listed]) -> list[_Listed]:
     if visible is None:
         if os.environ.get("CUDA_DEVICE_ORDER") == "PCI_BUS_ID":
             return listed
-        return sorted(listed, key=lambda one: _numbers(one.gpu.compute_capability), reverse=True)
+        return sorted(listed, key=lambda one: version_numbers(one.gpu.compute_capability), reverse=True)
     found: list[_Listed] = []
     for wanted in visible.split(","):
         matching = [
@@ -98,8 +98,9 @@ def _place(bus: str) -> str:
     return bus.strip().lower().lstrip("0")
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+def version_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of a version such as `11.4.0.106`, to compare."""
+    return tuple(int(part) for part in text.split(".") if part.isdecimal())
 
 
 def _output(*command: str) -> list[str] | None:

@@ -26,6 +26,7 @@ Progress = Callable[[str], None]
 """Called with a line about each step."""
 MOST: Final = 2**31 - 1
 """What a number may be at most, where nothing bounds it sooner."""
+MOST_SEED: Final = 2**32 - 1
 _METADATA: Final = "vpp_deploy.option"
 _NUMBERS: Final = {int: "a whole number", float: "a number"}
 

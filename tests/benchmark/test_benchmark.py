@@ -14,8 +14,7 @@ from PIL import Image
 from tests.bundle.classifier_factory import CLIP, make_classifier
 from tests.cli.conftest import Cli, cli  # noqa: F401 - a fixture
 from tests.conftest import REPOSITORY
-from vpp_deploy.benchmark import benchmark
-from vpp_deploy.benchmark.runner import alternate, concurrent_rate
+from vpp_deploy.benchmark.runner import alternate, benchmark, concurrent_rate
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import build_engine, load_engine
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError, UsageError, VppDeployError

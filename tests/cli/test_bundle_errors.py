@@ -12,7 +12,8 @@ import pytest
 from tests.cli.conftest import Cli
 from tests.engines.records import store
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, source_hashes
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE
+from vpp_deploy.engines.engine_record import EngineRecord, source_hashes
 from vpp_deploy.errors import ExitCode
 
 ENGINE = Path("engines") / "onnxruntime"
@@ -103,7 +104,7 @@ def of_another_machine(record: dict[str, Any]) -> None:
 def test_an_engine_that_does_not_fit_names_the_command_that_rebuilds_it(
     change: Callable[[dict[str, Any]], None], word: str, command: str, cli: Cli, bundle: Path, clip: Path
 ) -> None:
-    edit(bundle / ENGINE / RECORD_FILE, change)
+    edit(bundle / ENGINE / ENGINE_RECORD_FILE, change)
     rebuild = f"vpp-deploy build-engine {bundle} --engine onnxruntime"
     video = ["--video", clip] if command == "parity" else [clip]
     cli(command, bundle, *video).assert_one_line_error(ExitCode.INCOMPATIBLE, word, rebuild)
@@ -157,4 +158,4 @@ def test_build_engine_says_what_it_built(cli: Cli, bundle: Path) -> None:
     assert (outcome.code, outcome.err) == (0, "")
     assert f"onnxruntime {metadata.version('onnxruntime')} engine, float32" in outcome.out
     assert "next: vpp-deploy infer" in outcome.out
-    assert (bundle / ENGINE / RECORD_FILE).is_file()
+    assert (bundle / ENGINE / ENGINE_RECORD_FILE).is_file()

@@ -12,7 +12,7 @@ from tests.cli.conftest import Cli
 from tests.cli.test_bundle_errors import ENGINE
 from tests.tasks.segmentation.evaluation.datasets import write_dataset
 from vpp_deploy.bundle import Bundle, sha256_of_file
-from vpp_deploy.engines.engine_record import RECORD_FILE
+from vpp_deploy.engines.engine_record import ENGINE_RECORD_FILE
 from vpp_deploy.errors import ExitCode
 
 
@@ -46,9 +46,9 @@ def wrong_engine(bundle: Path) -> Path:
     array = numpy_helper.to_array(tensor)
     data[start : start + length] = (-array).tobytes()
     weights.write_bytes(data)
-    record = json.loads((folder / RECORD_FILE).read_text())
+    record = json.loads((folder / ENGINE_RECORD_FILE).read_text())
     record["files"]["weights.safetensors"]["sha256"] = sha256_of_file(weights)
-    (folder / RECORD_FILE).write_text(json.dumps(record))
+    (folder / ENGINE_RECORD_FILE).write_text(json.dumps(record))
     return bundle
 
 

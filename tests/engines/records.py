@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from vpp_deploy.bundle import FileRecord, sha256_of_bytes
-from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE
+from vpp_deploy.engines.engine_record import EngineRecord
 
 _CONTENT = b"an engine"
 
@@ -16,5 +17,5 @@ def store(folder: Path, record: EngineRecord) -> EngineRecord:
     (folder / "plan").write_bytes(_CONTENT)
     files = {"plan": FileRecord(bytes=len(_CONTENT), sha256=sha256_of_bytes(_CONTENT))}
     complete = record.model_copy(update={"files": files})
-    (folder / RECORD_FILE).write_text(complete.model_dump_json())
+    (folder / ENGINE_RECORD_FILE).write_text(complete.model_dump_json())
     return complete

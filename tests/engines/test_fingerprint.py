@@ -12,9 +12,10 @@ import pytest
 import vpp_deploy
 from tests.engines.records import store
 from vpp_deploy.bundle import Bundle
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE
 from vpp_deploy.engines import TensorRtBuildOptions
 from vpp_deploy.engines.backend import Backend
-from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, check_gpu, read_record, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, check_gpu, read_record, source_hashes
 from vpp_deploy.engines.fingerprint import Part, look_up, option_texts
 from vpp_deploy.engines.tensorrt.engine import HOST_CODE_VARIABLE, TensorRtBuild, check_host_code
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError
@@ -30,12 +31,12 @@ def bundle(micro_bundle: Bundle, tmp_path: Path) -> Bundle:
 
 
 def change(bundle: Bundle, **changes: object) -> None:
-    path = bundle.engine_folder("onnxruntime") / RECORD_FILE
+    path = bundle.engine_folder("onnxruntime") / ENGINE_RECORD_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def built_at(bundle: Bundle) -> int:
-    return (bundle.engine_folder("onnxruntime") / RECORD_FILE).stat().st_mtime_ns
+    return (bundle.engine_folder("onnxruntime") / ENGINE_RECORD_FILE).stat().st_mtime_ns
 
 
 def missed(bundle: Bundle, **options: object) -> dict[str, str | None]:
@@ -76,7 +77,7 @@ def test_damage_is_repaired(bundle: Bundle) -> None:
     with (folder / "step.onnx").open("ab") as file:
         file.write(b"x")
     assert missed(bundle) == {"engine files": "missing or altered: step.onnx"}
-    (folder / RECORD_FILE).write_text("{")
+    (folder / ENGINE_RECORD_FILE).write_text("{")
     assert missed(bundle)["engine"].startswith("its record cannot be read")
     shutil.rmtree(folder)
     assert missed(bundle) == {"engine": "there is none yet"}

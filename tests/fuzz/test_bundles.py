@@ -31,6 +31,12 @@ def sources(originals: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     return hostile_bundles.sources(originals["tensors"], tmp_path_factory.mktemp("sources"))
 
 
+def pick(originals: dict[str, Path], number: int, folder: Path) -> tuple[str, Path]:
+    """A task, by turns, and a copy of its bundle to damage."""
+    kind = FORMS[number % len(FORMS)]
+    return kind, bundles.copy_of(originals[kind], folder / "case")
+
+
 def use(runner: Runner, bundle: Path, kind: str, sources: dict[str, Path], generator: random.Random) -> Outcome:
     """One of the things that people do with a bundle."""
     match generator.randrange(6):
@@ -64,8 +70,7 @@ def test_engine_records(
     runner: Runner, fuzz: Fuzz, originals: dict[str, Path], sources: dict[str, Path], tmp_path: Path
 ) -> None:
     def case(generator: random.Random, number: int) -> Outcome:
-        kind = FORMS[number % len(FORMS)]
-        bundle = bundles.copy_of(originals[kind], tmp_path / "case")
+        kind, bundle = pick(originals, number, tmp_path)
         changed = mutation.damaged_json(bundles.record_of(bundle), generator)
         (bundle / bundles.ENGINE / bundles.RECORD).write_bytes(mutation.as_json(changed, generator))
         return use(runner, bundle, kind, sources, generator)
@@ -78,8 +83,7 @@ def test_graphs(
     runner: Runner, fuzz: Fuzz, originals: dict[str, Path], sources: dict[str, Path], tmp_path: Path, how: str
 ) -> None:
     def case(generator: random.Random, number: int) -> Outcome:
-        kind = FORMS[number % len(FORMS)]
-        bundle = bundles.copy_of(originals[kind], tmp_path / "case")
+        _, bundle = pick(originals, number, tmp_path)
         name = generator.choice([graph["file"] for graph in bundles.manifest_of(bundle)["graphs"].values()])
         bundles.replace_file(bundle, name, damaged_graph((bundle / name).read_bytes(), generator, how))
         shutil.rmtree(bundle / "engines")
@@ -94,8 +98,7 @@ def test_engines(
     runner: Runner, fuzz: Fuzz, originals: dict[str, Path], sources: dict[str, Path], tmp_path: Path, how: str
 ) -> None:
     def case(generator: random.Random, number: int) -> Outcome:
-        kind = FORMS[number % len(FORMS)]
-        bundle = bundles.copy_of(originals[kind], tmp_path / "case")
+        kind, bundle = pick(originals, number, tmp_path)
         name = generator.choice([name for name in bundles.record_of(bundle)["files"] if name.endswith(".onnx")])
         content = (bundle / bundles.ENGINE / name).read_bytes()
         bundles.replace_engine_file(bundle, name, damaged_graph(content, generator, how))
@@ -108,8 +111,7 @@ def test_weights(
     runner: Runner, fuzz: Fuzz, originals: dict[str, Path], sources: dict[str, Path], tmp_path: Path
 ) -> None:
     def case(generator: random.Random, number: int) -> Outcome:
-        kind = FORMS[number % len(FORMS)]
-        bundle = bundles.copy_of(originals[kind], tmp_path / "case")
+        kind, bundle = pick(originals, number, tmp_path)
         name = bundles.manifest_of(bundle)["weights_file"]
         content = mutation.damaged((bundle / name).read_bytes(), generator, head=2000)
         bundles.replace_file(bundle, name, content)
@@ -122,8 +124,7 @@ def test_parity_summaries(runner: Runner, fuzz: Fuzz, originals: dict[str, Path]
     summary = {"passed": True, "engine": {"backend": "onnxruntime"}, "outputs": {"logits": {"max": 1e-6}}, "frames": 3}
 
     def case(generator: random.Random, number: int) -> Outcome:
-        kind = FORMS[number % len(FORMS)]
-        bundle = bundles.copy_of(originals[kind], tmp_path / "case")
+        _, bundle = pick(originals, number, tmp_path)
         (bundle / "parity").mkdir()
         changed = mutation.damaged_json(summary, generator)
         (bundle / "parity" / "onnxruntime.json").write_bytes(mutation.as_json(changed, generator))

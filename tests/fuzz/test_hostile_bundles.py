@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from tests.fuzz import bundles
+from tests.fuzz import bundles, hostile_bundles
 from tests.fuzz.hostile_bundles import KINDS, Case, graph_cases, manifest_cases, originals, record_cases
 from vpp_deploy.cli.main import main
 from vpp_deploy.errors import ExitCode
@@ -31,16 +29,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def sources(made: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What each task runs on: two pictures, or two frames of the inputs."""
-    folder = tmp_path_factory.mktemp("sources")
-    pictures = folder / "pictures"
-    pictures.mkdir()
-    generator = np.random.default_rng(0)
-    for number in range(2):
-        Image.fromarray(generator.integers(0, 256, (40, 60, 3), np.uint8)).save(pictures / f"{number}.png")
-    inputs = bundles.manifest_of(made["tensors"])["graphs"]["init"]["inputs"]
-    arrays = {spec["name"]: np.zeros((2, *spec["shape"]), spec["dtype"]) for spec in inputs}
-    np.savez(folder / "inputs.npz", **arrays)
-    return {"segmentation": pictures, "classification": pictures, "tensors": folder / "inputs.npz"}
+    return hostile_bundles.sources(made["tensors"], tmp_path_factory.mktemp("sources"))
 
 
 Run = Callable[..., tuple[int, str]]

@@ -4,25 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
+from vpp_deploy.benchmark.names import NAIVE_ONNX, OPENVINO, PEERS, TORCH_COMPILE
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines import BACKENDS, load_engine
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.options import options_of
 from vpp_deploy.tasks.engines import TORCH, open_engine
-
-NAIVE_ONNX: Final = "naive-onnx"
-TORCH_COMPILE: Final = "torch-compile"
-OPENVINO: Final = "openvino"
-PEERS: Final = {
-    TORCH: "the PyTorch reference, eager",
-    TORCH_COMPILE: "the PyTorch reference through torch.compile",
-    NAIVE_ONNX: "the bundle's graphs as exported, on ONNX Runtime as it comes",
-    OPENVINO: "the bundle's graphs in standard ONNX, on OpenVINO as it comes",
-}
-"""What a user would pick instead of an engine, and what that is."""
 
 
 @dataclass(frozen=True)

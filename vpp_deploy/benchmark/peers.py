@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vpp_deploy.benchmark.names import NAIVE_ONNX, OPENVINO
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.loaded import LoadedEngine
@@ -43,7 +44,7 @@ class NaiveOnnxEngine(LoadedEngine):
         bundle: its graphs are run where they lie.
     """
 
-    backend = "naive-onnx"
+    backend = NAIVE_ONNX
     precision = "float32"
 
     def __init__(self, bundle: Bundle) -> None:
@@ -70,7 +71,7 @@ class OpenVinoEngine(LoadedEngine):
         DependencyError: OpenVINO is not installed.
     """
 
-    backend = "openvino"
+    backend = OPENVINO
     precision = "float32"
 
     def __init__(self, bundle: Bundle) -> None:

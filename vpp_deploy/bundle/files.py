@@ -6,10 +6,10 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO
 
-from vpp_deploy.bundle.hashing import sha256_of_open_file
+from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_open_file
 from vpp_deploy.bundle.manifest import FileRecord
-from vpp_deploy.errors import BundleError, OutputError
-from vpp_deploy.files.reading import open_regular
+from vpp_deploy.errors import BundleError, OutputError, VppDeployError
+from vpp_deploy.files.reading import open_regular, read_bytes
 
 
 def file_problem(folder: Path, name: str, record: FileRecord, *, verify: bool, links_out: bool) -> str | None:
@@ -42,6 +42,25 @@ def _content_problem(file: BinaryIO, record: FileRecord, *, verify: bool) -> str
     if verify and (digest := sha256_of_open_file(file)) != record.sha256:
         return f"was altered (sha256 {digest[:12]}…, the record says {record.sha256[:12]}…)"
     return None
+
+
+def read_listed(path: Path, record: FileRecord, error: type[VppDeployError], *, what: str, altered: str) -> bytes:
+    """The content of a listed file, with the hash that its record has.
+
+    Args:
+        path: the file.
+        record: its size and hash.
+        error: raised for whatever goes wrong.
+        what: the file's part in the sentence, e.g. `graph`.
+        altered: what to say where the hash is another one.
+
+    Raises:
+        error: the file cannot be read, is larger than recorded, or was altered.
+    """
+    content = read_bytes(path, error, what=what, limit=record.bytes)
+    if sha256_of_bytes(content) != record.sha256:
+        raise error(altered)
+    return content
 
 
 def is_plain(name: str) -> bool:

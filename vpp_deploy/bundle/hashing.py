@@ -33,4 +33,4 @@ def sha256_of_file(path: Path) -> str:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_open_file(file)

@@ -56,7 +56,7 @@ class TensorSpec(Strict):
         return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
-class StateSpec(Strict):
+class StateSpec(TensorSpec):
     """One state tensor: what a frame leaves for the next one.
 
     Attributes:
@@ -66,17 +66,9 @@ class StateSpec(Strict):
         initial: where the first value comes from. `init-graph`: the init graph (first frame) produces it.
     """
 
-    name: str
-    dtype: DType
-    shape: tuple[Positive, ...]
     input: str
     output: str
     initial: Literal["init-graph"] = "init-graph"
-
-    @property
-    def nbytes(self) -> int:
-        """Its size in bytes."""
-        return math.prod(self.shape) * ITEM_BYTES[self.dtype]
 
 
 class GraphSpec(Strict):
@@ -224,13 +216,13 @@ class Manifest(Strict):
         names = [self.weights_file, *(self.graphs[role].file for role in self.roles)]
         return sha256_of_bytes("".join(self.files[name].sha256 for name in names).encode())
 
-    def inputs_of(self, role: GraphRole) -> dict[str, TensorSpec | StateSpec]:
+    def inputs_of(self, role: GraphRole) -> dict[str, TensorSpec]:
         """What a graph takes, by name, state included."""
         graph = self.graphs[role]
         states = self.state if role == "step" else ()
         return {tensor.name: tensor for tensor in graph.inputs} | {state.input: state for state in states}
 
-    def outputs_of(self, role: GraphRole) -> dict[str, TensorSpec | StateSpec]:
+    def outputs_of(self, role: GraphRole) -> dict[str, TensorSpec]:
         """What a graph gives, by name, state included."""
         graph = self.graphs[role]
         return {tensor.name: tensor for tensor in graph.outputs} | {state.output: state for state in self.state}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shlex
@@ -13,15 +12,19 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write
+from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write, read_listed
 from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest
 from vpp_deploy.bundle.schema import MANIFESTS, validated
 from vpp_deploy.errors import BundleError, OutputError, UsageError
 from vpp_deploy.files.atomic import atomic_file
 from vpp_deploy.files.limits import MOST_BYTES_OF_JSON, MOST_MEMORY
-from vpp_deploy.files.reading import read_bytes, read_json
+from vpp_deploy.files.reading import read_json
 
 MANIFEST_FILE: Final = "manifest.json"
+ENGINES_FOLDER: Final = "engines"
+ENGINE_RECORD_FILE: Final = "engine.json"
+"""In the folder of each engine."""
+PARITY_FOLDER: Final = "parity"
 _MOST_VALUES: Final = 2_000_000
 """Numbers, strings, lists and objects of a manifest."""
 
@@ -82,11 +85,8 @@ class Bundle:
             BundleError: it cannot be read, or it was altered since the bundle was opened.
         """
         name = self.manifest.graphs[phase].file
-        record = self.manifest.files[name]
-        content = read_bytes(self.path / name, BundleError, what="graph", limit=record.bytes)
-        if hashlib.sha256(content).hexdigest() != record.sha256:
-            raise BundleError(f"bundle {self.path}: file {name!r:.80} was altered: export it again")
-        return content
+        altered = f"bundle {self.path}: file {name!r:.80} was altered: export it again"
+        return read_listed(self.path / name, self.manifest.files[name], BundleError, what="graph", altered=altered)
 
     @property
     def weights_path(self) -> Path:
@@ -95,7 +95,7 @@ class Bundle:
 
     def engine_folder(self, backend: str) -> Path:
         """Where the engine files of a backend are. It need not exist yet."""
-        return self.path / "engines" / backend
+        return self.path / ENGINES_FOLDER / backend
 
     def engine_folder_to_write(self, backend: str) -> Path:
         """Where the engine files of a backend go.
@@ -107,7 +107,7 @@ class Bundle:
 
     def parity_summary_path(self, backend: str) -> Path:
         """Where the parity summary of a backend goes. It need not exist yet."""
-        return self.path / "parity" / f"{backend}.json"
+        return self.path / PARITY_FOLDER / f"{backend}.json"
 
     def read_parity_summary(self, backend: str) -> Any:
         """What a parity check of `backend` measured, unchecked; None where there is none, or a link to something else.

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from vpp_deploy.bundle.contents import others_in
+from vpp_deploy.bundle.contents import others_in_bundle
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord, Manifest
 from vpp_deploy.bundle.reader import MANIFEST_FILE, Bundle
@@ -111,7 +111,7 @@ class BundleWriter:
             raise OutputError(
                 f"{self.target} exists and is not a bundle, so it is not overwritten: choose another name ({error})"
             ) from error
-        if other := next(others_in(old), None):
+        if other := next(others_in_bundle(old), None):
             raise OutputError(
                 f"{self.target} holds more than a bundle ({other}), so it is not overwritten: move that away or choose "
                 "another name"

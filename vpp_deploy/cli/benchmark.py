@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from vpp_deploy.benchmark.names import PEERS
 from vpp_deploy.cli.options import MaxMemoryOption, bytes_of
 from vpp_deploy.cli.report import report_file
 from vpp_deploy.engines import BACKENDS
@@ -21,7 +22,6 @@ EXAMPLES = (
     "vpp-deploy benchmark dense.bundle small.bundle --rounds 100 --json speed.json",
     "vpp-deploy benchmark small.bundle --streams 4 --threads 1",
 )
-_PEERS = ("torch", "torch-compile", "naive-onnx", "openvino")
 
 
 def command(
@@ -41,7 +41,7 @@ def command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help=f"What else to compare: {', '.join(_PEERS)}; repeat it for more.",
+            help=f"What else to compare: {', '.join(PEERS)}; repeat it for more.",
             show_default=False,
         ),
     ] = None,
@@ -70,9 +70,9 @@ def command(
     ] = None,
 ) -> None:
     """Time engines and peers side by side, alternating call by call; ratios come with a 95 % confidence interval."""
-    from vpp_deploy.benchmark import benchmark
     from vpp_deploy.benchmark.plot import PlotFile
     from vpp_deploy.benchmark.report import render
+    from vpp_deploy.benchmark.runner import benchmark
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.media.input_file import InputFile
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.options import MOST_SEED, flag, parse_size
+from vpp_deploy.cli.options import flag, parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import PRECISIONS, check_precision
@@ -17,7 +17,7 @@ from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families import FAMILIES, Family, family_of
 from vpp_deploy.files.separation import check_outputs
-from vpp_deploy.options import make_options
+from vpp_deploy.options import MOST_SEED, make_options
 from vpp_deploy.terminal import console
 
 EXAMPLES = (

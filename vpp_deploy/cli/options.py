@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,6 @@ from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.limits import MOST_MEMORY
 from vpp_deploy.options import MOST
-
-MOST_SEED: Final = 2**32 - 1
 
 
 def bytes_of(gigabytes: float | None) -> int:

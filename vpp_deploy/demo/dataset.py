@@ -19,6 +19,7 @@ from vpp_deploy.demo.scenes import SceneClip, render_clip
 from vpp_deploy.demo.textures import SHAPES
 from vpp_deploy.errors import OutputError, UsageError
 from vpp_deploy.files.atomic import new_folder
+from vpp_deploy.files.contents import others_in
 from vpp_deploy.files.outputs import real_path
 from vpp_deploy.files.reading import read_json
 from vpp_deploy.frames import Size
@@ -170,20 +171,11 @@ def _check_target(target: Path, destination: Path, overwrite: bool) -> None:
         return
     if not overwrite:
         raise OutputError(f"{target} exists already and is not empty: choose another name or allow overwriting")
-    if other := next(_others_in(destination), None):
+    listed = {ANNOTATIONS, *(f"{IMAGES}/{name}" for name in _listed_frames(destination / ANNOTATIONS))}
+    if other := next(others_in(destination, listed), None):
         raise OutputError(
             f"{target} holds more than a data set ({other}), so it is not overwritten: choose another name"
         )
-
-
-def _others_in(folder: Path) -> Iterator[str]:
-    """Names, relative to a data set's folder, of what is not the annotation file or a frame that it lists."""
-    listed = {ANNOTATIONS, *(f"{IMAGES}/{name}" for name in _listed_frames(folder / ANNOTATIONS))}
-    folders = {str(parent) for name in listed for parent in Path(name).parents}
-    for place, inner, names in os.walk(folder):
-        at = Path(place).relative_to(folder)
-        yield from (own for name in inner if (own := str(at / name)) not in folders or (folder / own).is_symlink())
-        yield from (own for name in names if (own := str(at / name)) not in listed)
 
 
 def _listed_frames(annotations: Path) -> set[str]:

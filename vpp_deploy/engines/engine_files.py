@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpp_deploy.bundle.files import file_problem, is_unlinked
+from vpp_deploy.bundle.files import file_problem, is_unlinked, read_listed
 from vpp_deploy.bundle.manifest import FileRecord
 from vpp_deploy.errors import IncompatibleEngineError
-from vpp_deploy.files.reading import read_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +46,9 @@ class EngineFiles:
         Raises:
             IncompatibleEngineError: the record does not list it, or it was altered.
         """
-        path, record = self.path(name), self.records[name]
-        content = read_bytes(path, IncompatibleEngineError, what="engine file", limit=record.bytes)
-        if hashlib.sha256(content).hexdigest() != record.sha256:
-            raise IncompatibleEngineError(f"the engine file {path} was altered{self.advice}")
-        return content
+        path = self.path(name)
+        altered = f"the engine file {path} was altered{self.advice}"
+        return read_listed(path, self.records[name], IncompatibleEngineError, what="engine file", altered=altered)
 
 
 def file_problems(folder: Path, records: Mapping[str, FileRecord]) -> Iterator[tuple[str, str]]:

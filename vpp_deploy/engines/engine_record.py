@@ -16,15 +16,14 @@ from vpp_deploy._version import __version__
 from vpp_deploy.bundle.files import is_unlinked
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord
-from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE, Bundle
 from vpp_deploy.engines.engine_files import file_problems
 from vpp_deploy.errors import BundleError, IncompatibleEngineError, OutputError
 from vpp_deploy.files.atomic import new_folder
 from vpp_deploy.files.limits import MOST_BYTES_OF_JSON
 from vpp_deploy.files.reading import read_json
-from vpp_deploy.machine import Gpu
+from vpp_deploy.machine import Gpu, version_numbers
 
-RECORD_FILE = "engine.json"
 VERSION_COMPATIBLE = "version compatible"
 """The option of an engine that later versions of its library can run."""
 
@@ -69,7 +68,7 @@ class EngineRecord(BaseModel):
             FileNotFoundError: there is none.
             OSError, ValidationError: it is damaged, or what is there is a link to something else.
         """
-        path = folder / RECORD_FILE
+        path = folder / ENGINE_RECORD_FILE
         if not os.path.lexists(path):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         if not is_unlinked(folder.parents[1], path):
@@ -115,7 +114,7 @@ def engine_writer(bundle: Bundle, backend: str) -> Iterator[tuple[Path, Callable
                     for path in sorted(folder.iterdir())
                 }
                 complete = record.model_copy(update={"files": files})
-                (folder / RECORD_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
+                (folder / ENGINE_RECORD_FILE).write_text(complete.model_dump_json(indent=2) + "\n", encoding="utf-8")
                 commit()
 
             yield folder, finish
@@ -137,7 +136,9 @@ def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRec
     except FileNotFoundError as error:
         raise IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}") from error
     except (ValidationError, OSError) as error:
-        raise IncompatibleEngineError(f"{folder / RECORD_FILE} cannot be read ({why(error)}); {advice}") from error
+        raise IncompatibleEngineError(
+            f"{folder / ENGINE_RECORD_FILE} cannot be read ({why(error)}); {advice}"
+        ) from error
     for problem in _problems(bundle, backend, record, backend_version):
         raise IncompatibleEngineError(f"{backend} engine in {bundle.path}: {problem}; {advice}")
     return record
@@ -198,8 +199,3 @@ def _runs_on(record: EngineRecord, version: str) -> bool:
         return record.backend_version == version
     built, here = version_numbers(record.backend_version), version_numbers(version)
     return built[:1] == here[:1] and built <= here
-
-
-def version_numbers(text: str) -> tuple[int, ...]:
-    """The numbers of a version such as `11.4.0.106`, to compare."""
-    return tuple(int(part) for part in text.split(".") if part.isdecimal())

@@ -14,7 +14,7 @@ from onnx import AttributeProto, TensorProto
 
 from vpp_deploy import ops
 from vpp_deploy.bundle.external_data import item_bytes
-from vpp_deploy.bundle.manifest import GraphRole, Manifest, StateSpec, TensorSpec
+from vpp_deploy.bundle.manifest import GraphRole, Manifest, TensorSpec
 from vpp_deploy.ops.standard import QUANTISING_OPS, STANDARD_OPS
 
 _TYPES: Final = {
@@ -108,7 +108,7 @@ def _common_problems(
 
 
 def _interface_problems(
-    direction: str, found: Iterable[onnx.ValueInfoProto], expected: Mapping[str, TensorSpec | StateSpec]
+    direction: str, found: Iterable[onnx.ValueInfoProto], expected: Mapping[str, TensorSpec]
 ) -> Iterator[str]:
     ours = {info.name: _described(info) for info in found}
     promised = {name: (_TYPES[spec.dtype], spec.shape) for name, spec in expected.items()}

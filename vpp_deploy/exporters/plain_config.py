@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeVar, Union
 
 from vpp_deploy.errors import ConfigError
+from vpp_deploy.options import MOST
 
 MOST_LAYERS: Final = 256
 """More than any model has: a bound on what a manifest can ask for."""
-MOST: Final = 2**31 - 1
-"""The largest whole number in a configuration."""
 Config = TypeVar("Config")
 
 

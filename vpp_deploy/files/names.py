@@ -19,19 +19,21 @@ def is_utf8(path: Path) -> bool:
 
 @contextmanager
 def utf8_name(path: Path) -> Iterator[str]:
-    """A name by which a library can open a file whose folder's name is not UTF-8: the path itself where it is.
+    """A name by which a library can open a file whose path is not UTF-8: the path itself where it is.
 
     Args:
-        path: a file whose own name is UTF-8; it need not exist.
+        path: a file; it need not exist, if its own name is UTF-8.
 
     Raises:
-        OSError: its folder cannot be opened.
+        OSError: its folder cannot be opened, or a file with such a name of its own.
     """
     if is_utf8(path):
         yield str(path)
         return
-    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    named = is_utf8(Path(path.name))
+    descriptor = os.open(path.parent if named else path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{folder}/{path.name}"  # bytes that are not UTF-8 are a thing of Linux
+        alias = f"/proc/self/fd/{descriptor}"  # bytes that are not UTF-8 are a thing of Linux
+        yield f"{alias}/{path.name}" if named else alias
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -15,8 +15,22 @@ _MEGABYTE: Final = 1_000_000
 _FEWEST_BYTES_COUNTED: Final = 4 * _MEGABYTE
 
 
+def regular_file(path: Path) -> BinaryIO | None:
+    """A regular file, open for reading, links followed; None for anything else. A FIFO is not waited for.
+
+    Raises:
+        OSError: it does not exist, or cannot be opened.
+        ValueError: a NUL byte in the name.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
+
+
 def open_regular(path: Path, error: type[VppDeployError], *, what: str) -> BinaryIO:
-    """Open a regular file for reading. Links are followed; a FIFO is not waited for.
+    """Open a regular file for reading, see `regular_file`.
 
     Args:
         path: the file.
@@ -27,13 +41,12 @@ def open_regular(path: Path, error: type[VppDeployError], *, what: str) -> Binar
         error: the file does not exist, cannot be opened, or is a folder, device, FIFO or socket.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as reason:  # ValueError: a NUL byte in the name
+        file = regular_file(path)
+    except (OSError, ValueError) as reason:
         raise error(f"cannot read the {what} {path}: {getattr(reason, 'strerror', None) or reason}") from reason
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+    if file is None:
         raise error(f"cannot read the {what} {path}: it is not a regular file")
-    return os.fdopen(descriptor, "rb")
+    return file
 
 
 def read_bytes(path: Path, error: type[VppDeployError], *, what: str, limit: int) -> bytes:
@@ -80,13 +93,18 @@ def read_json(
         error: as `read_bytes`, or the content is not JSON, or holds too many values.
     """
     content = read_bytes(path, error, what=what, limit=limit)
-    if len(content) > _FEWEST_BYTES_COUNTED and sum(content.count(mark) for mark in (b",", b"[", b"{")) > values:
+    if len(content) > _FEWEST_BYTES_COUNTED and most_values(content) > values:
         raise error(f"the {what} {path} holds more than {values} values: is it the right file?")
     try:
         return json.loads(content, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as reason:
         why = "nested too deep" if isinstance(reason, RecursionError) else reason
         raise error(f"the {what} {path} is not JSON ({why}){f': {hint}' if hint else ''}") from reason
+
+
+def most_values(content: bytes) -> int:
+    """How many numbers, strings, arrays and objects JSON text can hold at most, without parsing it."""
+    return sum(map(content.count, (b",", b"[", b"{")))
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -18,11 +18,12 @@ from tests.engines.records import store
 from vpp_deploy._version import __version__
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.bundle.hashing import sha256_of_file
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE
 from vpp_deploy.engines import TensorRtBuildOptions
 from vpp_deploy.engines.backend import Surroundings
 from vpp_deploy.engines.cuda_library import CudaVersion
 from vpp_deploy.engines.engine_files import EngineFiles
-from vpp_deploy.engines.engine_record import RECORD_FILE, EngineRecord, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, source_hashes
 from vpp_deploy.engines.tensorrt import RECORDS, plugin_library
 from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PluginLibrary, library_of_engine, load_into
 from vpp_deploy.engines.tensorrt.plugins import NO_PLUGINS, Plugins, choose
@@ -244,10 +245,10 @@ def test_an_engine_is_refused_before_anything_is_loaded(with_plugins: Bundle, tm
 
 def test_a_truncated_engine_is_refused_first(with_plugins: Bundle) -> None:
     folder = with_plugins.engine_folder("tensorrt-rtx")
-    record = json.loads((folder / RECORD_FILE).read_text())
+    record = json.loads((folder / ENGINE_RECORD_FILE).read_text())
     (folder / "init.engine").write_bytes(b"vtrt")
     record["files"] = {"init.engine": {"bytes": 5, "sha256": "0" * 64}}
-    (folder / RECORD_FILE).write_text(json.dumps(record))
+    (folder / ENGINE_RECORD_FILE).write_text(json.dumps(record))
     with pytest.raises(IncompatibleEngineError, match=r"init\.engine") as caught:
         vpp_deploy.load_engine(with_plugins, "tensorrt-rtx")
     assert caught.value.exit_code == ExitCode.INCOMPATIBLE
@@ -285,7 +286,7 @@ def test_an_engine_for_another_gpu_is_refused_before_anything_is_loaded(
     with_plugins: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It may be built here for a GPU that is elsewhere, so it is only refused when it is to run."""
-    path = with_plugins.engine_folder("tensorrt-rtx") / RECORD_FILE
+    path = with_plugins.engine_folder("tensorrt-rtx") / ENGINE_RECORD_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {"compute_capabilities": ["12.0"]}))
     gpu = Gpu("NVIDIA L4", "580.10", "23034 MiB", "8.9")
     monkeypatch.setattr("vpp_deploy.engines.tensorrt.engine.nvidia_gpus", lambda: (gpu,))

@@ -18,7 +18,7 @@ from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_whole
 from vpp_deploy.engines.onnxruntime import BACKEND as ON_PROCESSOR
-from vpp_deploy.engines.onnxruntime.sessions import Provider, load_graph, session_options
+from vpp_deploy.engines.onnxruntime.sessions import CPU, Provider, load_graph, session_options
 from vpp_deploy.engines.onnxruntime_cuda import BACKEND
 from vpp_deploy.engines.onnxruntime_cuda.device import OnnxRuntimeContext, OnnxRuntimeDevice
 from vpp_deploy.engines.onnxruntime_cuda.needs import PROVIDER, REMEDY
@@ -83,7 +83,7 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
 
     def __init__(self, bundle: Bundle, device: str = "cuda", *, tf32: bool = False) -> None:
         super().__init__(bundle, BACKEND)
-        provider = PROVIDER if device == "cuda" else "CPUExecutionProvider"
+        provider = PROVIDER if device == "cuda" else CPU
         if provider not in onnxruntime.get_available_providers():
             raise DeviceError(
                 f"this ONNX Runtime {onnxruntime.__version__} has no {provider}: {REMEDY}; or use --engine "

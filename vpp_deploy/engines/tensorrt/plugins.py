@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from vpp_deploy.engines.backend import installed_version
-from vpp_deploy.engines.engine_record import version_numbers
 from vpp_deploy.engines.tensorrt import embedded_kernels
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, candidates, library_for_build
 from vpp_deploy.errors import UsageError
+from vpp_deploy.machine import version_numbers
 from vpp_deploy.ops import PluginForm
 
 _log = logging.getLogger(__name__)

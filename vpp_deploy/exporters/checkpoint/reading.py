@@ -25,7 +25,8 @@ from vpp_deploy.exporters.checkpoint.pytorch import read_legacy, read_zip
 from vpp_deploy.exporters.checkpoint.records import CheckpointFile, UnreadableError
 from vpp_deploy.exporters.checkpoint.storages import read_tensors
 from vpp_deploy.exporters.sources import no_such_file
-from vpp_deploy.files.names import is_utf8
+from vpp_deploy.files.names import utf8_name
+from vpp_deploy.files.reading import regular_file
 
 
 def read_checkpoint(source: Path | CheckpointFile) -> dict[str, Tensor]:
@@ -170,12 +171,9 @@ def _mode(path: Path) -> int:
 
 
 def _open(path: Path) -> BinaryIO:
-    """Open a regular file; never wait for the other end of a pipe."""
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+    if (file := regular_file(path)) is None:
         raise UnreadableError("is not a regular file")
-    return os.fdopen(descriptor, "rb")
+    return file
 
 
 def _read_file(path: Path, choice: CheckpointFile) -> dict[str, Tensor]:
@@ -205,8 +203,8 @@ def _read_safetensors(path: Path, size: int, head: bytes, wanted: str | None) ->
     if 8 + int.from_bytes(head[:8], "little") > size:
         raise UnreadableError("is a safetensors file that is cut short (an incomplete download or copy?)")
     try:
-        with _open(path) as file:  # safetensors takes no name that is not UTF-8
-            tensors = safetensors.torch.load_file(path if is_utf8(path) else f"/proc/self/fd/{file.fileno()}")
+        with utf8_name(path) as known:
+            tensors = safetensors.torch.load_file(known)
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         if "incomplete" in reason.lower() or "too large" in reason.lower():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from vpp_deploy.options import option
+from vpp_deploy.options import MOST_SEED, option
 
 
 @dataclass(frozen=True)
@@ -19,5 +19,5 @@ class RunOptions:
         metavar="N",
         shown="no noise",
         minimum=0,
-        maximum=2**32 - 1,
+        maximum=MOST_SEED,
     )

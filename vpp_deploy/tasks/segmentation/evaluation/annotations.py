@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.errors import DatasetError
-from vpp_deploy.files.reading import read_bytes
+from vpp_deploy.files.reading import most_values, read_bytes
 
 _FOLDERS: Final = ("", "annotations")
 MOST_BYTES: Final = 400_000_000
@@ -170,7 +170,7 @@ def parse_json(path: Path, data: bytes) -> Any:
     Raises:
         DatasetError: it is none, or holds more values than any such file.
     """
-    if len(data) > MOST_VALUES and sum(map(data.count, (b",", b"[", b"{"))) > MOST_VALUES:
+    if len(data) > MOST_VALUES and most_values(data) > MOST_VALUES:
         raise DatasetError(f"{path}: more than {MOST_VALUES} values; is it the right file?")
     try:
         return json.loads(data)

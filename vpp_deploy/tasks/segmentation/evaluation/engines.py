@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE, Bundle
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.engine_record import RECORD_FILE
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.engines import TORCH
@@ -37,5 +36,5 @@ def check_engines(engines: Sequence[str | Engine], mode: Mode) -> None:
 
 def engine_record(bundle: Bundle, name: str) -> Path | None:
     """The file that changes when an engine is built again; None for one that is not built."""
-    path = bundle.engine_folder(name) / RECORD_FILE
+    path = bundle.engine_folder(name) / ENGINE_RECORD_FILE
     return path if path.is_file() else None

@@ -1,0 +1,11 @@
+"""What a user would pick instead of an engine, by name; cheap to import, for help pages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+TORCH_COMPILE: Final = "torch-compile"
+NAIVE_ONNX: Final = "naive-onnx"
+OPENVINO: Final = "openvino"
+PEERS: Final = ("torch", TORCH_COMPILE, NAIVE_ONNX, OPENVINO)
+"""The first is the reference, as `vpp_deploy.tasks.engines.TORCH` names it."""
