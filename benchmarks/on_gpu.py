@@ -2,11 +2,12 @@
 
     python -m benchmarks.on_gpu
 
-Compiles the kernels for the GPU, tests them (also under compute-sanitizer, where it is installed), times them against
-PyTorch, then builds the demo's engines for every backend, runs them and compares them with PyTorch. Needs nvcc and
-cmake; TENSORRT_INCLUDE_DIR names TensorRT's headers, for the plugin library. A step that fails or takes too long does
-not stop the others, and one that cannot be taken here says why. The record goes to benchmarks/results/, with the date,
-the machine, every command, and a summary for the README's status table.
+Compiles the kernels for the GPU, tests them, times them against PyTorch, tests the device layer and the embedded
+kernels' PTX, then builds the demo's engines for every backend, compares them with PyTorch, runs and times them; last
+the kernels' tests once more under compute-sanitizer, where it is installed. Needs nvcc and cmake; TENSORRT_INCLUDE_DIR
+names TensorRT's headers, for the plugin library. A step that fails or takes too long does not stop the others, and one
+that cannot be taken here says why. The record goes to benchmarks/results/, with the date, the machine, every command,
+and a summary for the README's status table; it is written anew after every group of steps.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,18 +93,33 @@ def kernels(capability: str, limit: float) -> list[Step]:
         steps.append(not_run("plugin library", _NO_HEADERS, "plugin library", "compile"))
     tests = WORK / "vpp_kernel_tests"
     steps.append(run("kernel tests", tests, limit=limit, subject=subject, part="test"))
-    sanitizer = shutil.which("compute-sanitizer")
-    for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
-        name = f"kernels under {tool}"
-        if sanitizer:
-            command = (sanitizer, "--error-exitcode", "1", "--tool", tool, tests)
-            steps.append(run(name, *command, limit=limit, subject=subject, part=tool))
-        else:
-            steps.append(not_run(name, "there is no compute-sanitizer in PATH", subject, tool))
     program, library = ROOT / "plugins" / "tests" / "bench_kernels.py", WORK / "libvpp_kernels_shared.so"
     figures = WORK / "kernels.json"
     timing = (sys.executable, program, library, "-o", figures)
     steps.append(run("kernel benchmark", *timing, limit=limit, subject=subject, part="benchmark", figures=figures))
+    return steps
+
+
+def device_layer(limit: float) -> list[Step]:
+    """Test what calls the driver, and the embedded kernels as an engine carries them."""
+    tests = (sys.executable, "-m", "pytest", "-q", "-rs", "tests/engines/cuda/test_on_a_gpu.py")
+    return [run("device layer and embedded kernels", *tests, limit=limit, subject="device layer", part="test")]
+
+
+def sanitized_kernels(limit: float) -> list[Step]:
+    """The kernels' tests under every tool of compute-sanitizer; each takes many times as long as the tests alone."""
+    sanitizer, tests, subject = shutil.which("compute-sanitizer"), WORK / "vpp_kernel_tests", "kernels"
+    missing = None if sanitizer else "there is no compute-sanitizer in PATH"
+    if not tests.is_file():
+        missing = "the kernels' tests are not compiled"
+    steps = []
+    for tool in ("memcheck", "racecheck", "initcheck", "synccheck"):
+        name = f"kernels under {tool}"
+        if missing or sanitizer is None:
+            steps.append(not_run(name, str(missing), subject, tool))
+        else:
+            command = (sanitizer, "--error-exitcode", "1", "--tool", tool, tests)
+            steps.append(run(name, *command, limit=limit, subject=subject, part=tool))
     return steps
 
 
@@ -179,11 +195,12 @@ def _engine(variant: Variant, cli: tuple[str, ...], bundle: Path, clip: Path, li
         plan = bundle / "engines" / variant.backend / "step.engine"
         loads = (sys.executable, "-c", RTX_LOADS, plan)
         steps.append(run(f"TensorRT-RTX loads {name}", *loads, limit=limit, subject=name, part="load"))
-    report = WORK / "parity.json"
+    report, times = WORK / "parity.json", WORK / "benchmark.json"
     parity = ("parity", bundle, *engine, "--input", clip, "--frames", str(FRAMES), "--json", report)
     tasks: list[tuple[str, tuple[str | Path, ...], Path | None]] = [
         ("parity", parity, report),
         ("infer", ("infer", bundle, clip, *engine), None),
+        ("benchmark", ("benchmark", bundle, *engine, "--json", times), times),
     ]
     for part, words, figures in tasks:
         if variant.cannot_run:
@@ -203,19 +220,27 @@ def main() -> None:
     if not gpus:
         sys.exit("no NVIDIA GPU with a driver: nvidia-smi finds none")
     WORK.mkdir(parents=True, exist_ok=True)
-    now, capability = datetime.now(UTC), gpus[0].compute_capability
-    steps = [*kernels(capability, arguments.limit), *engines(capability, arguments.limit)]
-    record = {
-        "date": now.isoformat(timespec="seconds"),
-        "command": shlex.join(["python", "-m", "benchmarks.on_gpu", *sys.argv[1:]]),
-        "gpu": asdict(gpus[0]),
-        "summary": summary(steps),
-        "steps": [asdict(step) for step in steps],
-    }
+    now, capability, limit = datetime.now(UTC), gpus[0].compute_capability, arguments.limit
     name = re.sub(r"[^a-z0-9]+", "-", gpus[0].name.lower())
     target = arguments.output or ROOT / "benchmarks" / "results" / f"{now.date()}-{name}.json"
-    target.write_text(json.dumps(record, indent=2) + "\n")
-    print(json.dumps(record["summary"], indent=2))
+    groups: list[Callable[[], list[Step]]] = [
+        lambda: kernels(capability, limit),
+        lambda: device_layer(limit),
+        lambda: engines(capability, limit),
+        lambda: sanitized_kernels(limit),
+    ]
+    steps: list[Step] = []
+    for group in groups:
+        steps += group()
+        record = {
+            "date": now.isoformat(timespec="seconds"),
+            "command": shlex.join(["python", "-m", "benchmarks.on_gpu", *sys.argv[1:]]),
+            "gpu": asdict(gpus[0]),
+            "summary": summary(steps),
+            "steps": [asdict(step) for step in steps],
+        }
+        target.write_text(json.dumps(record, indent=2) + "\n")
+    print(json.dumps(summary(steps), indent=2))
     print(target)
 
 
