@@ -18,7 +18,7 @@ import json
 import shlex
 import statistics
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("library", type=Path, help="libvpp_kernels_shared.so")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench_kernels.json"))
     parser.add_argument("--repeats", type=int, default=50)
+    parser.add_argument("--dtype", choices=["float32", "float16"], action="append", help="default: both")
     arguments = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("no CUDA device: this benchmark needs a GPU")
@@ -126,7 +127,7 @@ def main() -> None:
     print(f"{torch.cuda.get_device_name()}, copy bandwidth {bandwidth / 1e9:.0f} GB/s")
     print(f"{'op':18}{'dtype':9}{'batch':>5}{'n':>7}{'k':>7}{'c':>5}{'kernel':>11}{'torch':>11}{'':>8}{'of copy':>9}")
     lines = []
-    for line in compare_all(kernels, bandwidth, arguments.repeats):
+    for line in compare_all(kernels, bandwidth, arguments.repeats, arguments.dtype or ["float32", "float16"]):
         share = "" if line.of_copy_bandwidth is None else f"{line.of_copy_bandwidth:9.0%}"
         print(
             f"{line.op:18}{line.dtype:9}{line.batch:5}{line.n:7}{line.k:7}{line.channels:5}"
@@ -144,9 +145,9 @@ def main() -> None:
     arguments.output.write_text(json.dumps(record, indent=1) + "\n")
 
 
-def compare_all(kernels: Kernels, bandwidth: float, repeats: int) -> Iterator[Line]:
+def compare_all(kernels: Kernels, bandwidth: float, repeats: int, dtypes: Sequence[str]) -> Iterator[Line]:
     """All lines of the table; the program ends at a result that differs from PyTorch's."""
-    for dtype in (torch.float32, torch.float16):
+    for dtype in (getattr(torch, name) for name in dtypes):
         for n in (960, 2040, 3600):
             for channels in (192, 384):
                 for batch in (1, 8):

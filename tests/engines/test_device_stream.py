@@ -228,6 +228,8 @@ def test_onnxruntime_moves_each_input_and_output_once_a_frame(bound_bundle, inpu
         assert moved == ["upload"] * len(graph.inputs) + ["download"] * len(graph.outputs)
 
 
-def test_a_provider_that_is_not_there_is_an_error(bound_bundle):
+def test_a_provider_that_is_not_there_is_an_error_when_it_is_needed(bound_bundle):
+    """Not before: engines are also built and inspected where there is no GPU."""
+    engine = vpp_deploy.build_engine(bound_bundle, "onnxruntime-cuda", force=True)
     with pytest.raises(DeviceError, match=r"no CUDAExecutionProvider: .*vpp-deploy\[gpu\]"):
-        vpp_deploy.load_engine(bound_bundle, "onnxruntime-cuda")
+        engine.open_stream()

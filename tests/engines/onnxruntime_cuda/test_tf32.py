@@ -32,6 +32,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str | None]]:
         return SimpleNamespace(native=SimpleNamespace(get_providers=lambda: [PROVIDER]))
 
     monkeypatch.setattr(engine, "load_graph", load_graph)
+    monkeypatch.setattr(engine, "DeviceStream", lambda *_: None)  # which would allocate on the GPU
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [PROVIDER])
     monkeypatch.setenv(OVERRIDE, "")
     monkeypatch.delenv(OVERRIDE)
@@ -73,5 +74,5 @@ def test_tf32_is_only_used_where_it_is_asked_for(
 ) -> None:
     if set_before is not None:
         monkeypatch.setenv(OVERRIDE, set_before)
-    vpp_deploy.load_engine(built, "onnxruntime-cuda", **named)
+    vpp_deploy.load_engine(built, "onnxruntime-cuda", **named).open_stream()
     assert loaded == [((PROVIDER, {"use_tf32": option}), override)] * 2

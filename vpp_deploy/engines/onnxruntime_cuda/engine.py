@@ -1,8 +1,9 @@
-"""ONNX Runtime on an NVIDIA GPU, with the state of every stream on the device. Not yet run on a GPU."""
+"""ONNX Runtime on an NVIDIA GPU, with the state of every stream on the device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final
 
 import onnx
@@ -12,13 +13,12 @@ from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import BuildProgress
-from vpp_deploy.engines.device import Context
 from vpp_deploy.engines.device_stream import DeviceStream
 from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_whole
 from vpp_deploy.engines.onnxruntime import BACKEND as ON_PROCESSOR
-from vpp_deploy.engines.onnxruntime.sessions import CPU, Provider, load_graph, session_options
+from vpp_deploy.engines.onnxruntime.sessions import CPU, Provider, Session, load_graph, session_options
 from vpp_deploy.engines.onnxruntime_cuda import BACKEND
 from vpp_deploy.engines.onnxruntime_cuda.device import OnnxRuntimeContext, OnnxRuntimeDevice
 from vpp_deploy.engines.onnxruntime_cuda.needs import PROVIDER, REMEDY
@@ -69,7 +69,7 @@ def load(bundle: Bundle, options: OnnxRuntimeCudaLoadOptions) -> OnnxRuntimeCuda
 
 
 class OnnxRuntimeCudaEngine(BuiltEngine):
-    """A bundle's graphs on ONNX Runtime's CUDA provider.
+    """A bundle's graphs on ONNX Runtime's CUDA provider. It can be inspected everywhere; the first stream loads it.
 
     Args:
         bundle: a bundle with a built engine.
@@ -78,34 +78,46 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
 
     Raises:
         IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle or this version.
-        DeviceError: ONNX Runtime has no CUDA provider, or it does not start here.
     """
 
     def __init__(self, bundle: Bundle, device: str = "cuda", *, tf32: bool = False) -> None:
         super().__init__(bundle, BACKEND)
-        provider = PROVIDER if device == "cuda" else CPU
+        self._device_name, self._tf32 = device, tf32
+        self._lock = Lock()
+        self._running: tuple[OnnxRuntimeDevice, dict[GraphRole, Session]] | None = None
+
+    def open_stream(self) -> DeviceStream:
+        """A new stream with empty state; no weights are copied.
+
+        Raises:
+            IncompatibleEngineError: a graph is damaged, or not what the manifest says.
+            DeviceError: ONNX Runtime has no CUDA provider, or it does not start here.
+        """
+        with self._lock:
+            if self._running is None:
+                self._running = self._start()
+        device, sessions = self._running
+        return DeviceStream(self._manifest, device, lambda role: OnnxRuntimeContext(sessions[role]))
+
+    def _start(self) -> tuple[OnnxRuntimeDevice, dict[GraphRole, Session]]:
+        on_gpu = self._device_name == "cuda"
+        provider = PROVIDER if on_gpu else CPU
         if provider not in onnxruntime.get_available_providers():
             raise DeviceError(
                 f"this ONNX Runtime {onnxruntime.__version__} has no {provider}: {REMEDY}; or use --engine "
                 f"{ON_PROCESSOR.name}"
             )
-        self._device = OnnxRuntimeDevice(device, tf32=tf32)
+        device = OnnxRuntimeDevice(self._device_name, tf32=self._tf32)
         # Without the option its float32 is TF32 on Ampere and later.
-        chosen: Provider = (provider, {"use_tf32": str(int(tf32))}) if device == "cuda" else provider
-        self._sessions = {
-            role: load_graph(self.files, bundle.manifest, role, session_options(threads=None), chosen)
+        chosen: Provider = (provider, {"use_tf32": str(int(self._tf32))}) if on_gpu else provider
+        sessions = {
+            role: load_graph(self.files, self._manifest, role, session_options(threads=None), chosen)
             for role in self._manifest.roles
         }
-        for session in self._sessions.values():
+        for session in sessions.values():
             if (active := session.native.get_providers()[0]) != provider:
                 raise DeviceError(
                     f"ONNX Runtime's {provider} did not start (active: {active}); see `vpp-deploy doctor` for driver "
                     f"and GPU, or use --engine {ON_PROCESSOR.name}"
                 )
-
-    def open_stream(self) -> DeviceStream:
-        """A new stream with empty state; no weights are copied."""
-        return DeviceStream(self._manifest, self._device, self._context)
-
-    def _context(self, role: GraphRole) -> Context:
-        return OnnxRuntimeContext(self._sessions[role])
+        return device, sessions
