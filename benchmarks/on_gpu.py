@@ -1,4 +1,4 @@
-"""Everything that only a GPU can tell, in one command on a machine that has one. Not yet run on one.
+"""Everything that only a GPU can tell, in one command on a machine that has one.
 
     python -m benchmarks.on_gpu
 
@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.on_gpu_steps import ROOT, Step, not_run, run, summary
+from benchmarks.on_gpu_steps import ROOT, Step, not_run, run, summary, without_paths
 from vpp_deploy.engines import BACKENDS, Surroundings
 from vpp_deploy.engines.backend import Backend, installed_version
 from vpp_deploy.engines.tensorrt import TENSORRT_RTX
@@ -239,7 +239,7 @@ def main() -> None:
             "summary": summary(steps),
             "steps": [asdict(step) for step in steps],
         }
-        target.write_text(json.dumps(record, indent=2) + "\n")
+        target.write_text(without_paths(json.dumps(record, indent=2)) + "\n")
     print(json.dumps(summary(steps), indent=2))
     print(target)
 

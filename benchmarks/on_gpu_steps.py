@@ -7,6 +7,7 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -120,3 +121,8 @@ def summary(steps: Sequence[Step]) -> dict[str, dict[str, str]]:
             said = f"not run: {step.reason}" if step.reason else step.result
             rows.setdefault(step.subject, {})[step.part] = said
     return rows
+
+
+def without_paths(record: str) -> str:
+    """A record as it may be published: without where this repository and this Python are."""
+    return record.replace(f"{ROOT}/", "").replace(str(ROOT), ".").replace(sys.executable, "python")

@@ -7,8 +7,6 @@
  *
  * Errors: cudaErrorInvalidValue for sizes out of range, an unknown dtype or a workspace that is too small; otherwise
  * what the launch returned. Indices out of range are no error: see each function.
- *
- * Not yet run on a GPU: see README.md.
  */
 #ifndef VPP_KERNELS_H
 #define VPP_KERNELS_H

@@ -1,4 +1,4 @@
-"""Times the kernels against PyTorch and against the copy bandwidth measured in the same run. Not yet run.
+"""Times the kernels against PyTorch and against the copy bandwidth measured in the same run.
 
     cmake -S plugins -B build/plugins && cmake --build build/plugins
     python plugins/tests/bench_kernels.py build/plugins/libvpp_kernels_shared.so -o kernels.json

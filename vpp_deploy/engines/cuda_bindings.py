@@ -1,4 +1,4 @@
-"""The CUDA driver through NVIDIA's own bindings (`cuda-bindings`). Not yet run on a GPU."""
+"""The CUDA driver through NVIDIA's own bindings (`cuda-bindings`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CUDA memory, streams and graphs of one GPU, given back by whichever thread lets go of them. Not yet run on a GPU."""
+"""CUDA memory, streams and graphs of one GPU, given back by whichever thread lets go of them."""
 
 from __future__ import annotations
 
