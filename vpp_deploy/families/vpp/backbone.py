@@ -155,10 +155,12 @@ class SelectiveViTAdapter(nn.Module):
         interactions += [Interaction(config, extra_extractors=2)]
         self.interactions = nn.ModuleList(interactions)
         self.up = nn.ConvTranspose2d(width, width, 2, stride=2)
-        self.norm1 = nn.BatchNorm2d(width)
-        self.norm2 = nn.BatchNorm2d(width)
-        self.norm3 = nn.BatchNorm2d(width)
-        self.norm4 = nn.BatchNorm2d(width)
+        self.norm1: nn.Module = nn.BatchNorm2d(width)
+        self.norm2: nn.Module = nn.BatchNorm2d(width)
+        self.norm3: nn.Module = nn.BatchNorm2d(width)
+        self.norm4: nn.Module = nn.BatchNorm2d(width)
+        self.lateral4: nn.Module = nn.Identity()
+        """On the tokens before they are resized to stride 4: here `folding` puts the convolution that reads the map."""
 
     def kept_tokens(self, grid: tuple[int, int]) -> tuple[int, ...]:
         """K of each selection point for a token grid: int(N · ratio), as the original truncates.
@@ -286,7 +288,7 @@ class SelectiveViTAdapter(nn.Module):
         image = tokens.transpose(1, 2).unflatten(2, grid)
         h, w = grid
         return (
-            self.norm1(self.up(level8) + level4 + resize_bilinear(image, (4 * h, 4 * w))),
+            self.norm1(self.up(level8) + level4 + resize_bilinear(self.lateral4(image), (4 * h, 4 * w))),
             self.norm2(level8 + resize_bilinear(image, (2 * h, 2 * w))),
             self.norm3(level16 + image),
             self.norm4(level32 + F.avg_pool2d(image, 2)),

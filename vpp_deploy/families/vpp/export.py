@@ -19,6 +19,7 @@ from vpp_deploy.exporters.trace import trace
 from vpp_deploy.families.vpp.checkpoint import load_detector, official_state_dict
 from vpp_deploy.families.vpp.config import IMAGE_MEAN, IMAGE_STD, PATCH_SIZE, DetectorConfig
 from vpp_deploy.families.vpp.detector import VppDetector
+from vpp_deploy.families.vpp.folding import folded
 from vpp_deploy.families.vpp.frame_graph import FrameGraph, GraphOptions
 from vpp_deploy.families.vpp.options import VppOptions, config_of
 from vpp_deploy.families.vpp.phases import PhaseGraph, pruning_points, signature
@@ -49,7 +50,7 @@ def export_request(request: ExportRequest, options: VppOptions) -> Bundle:
         progress("loading weights")
         detector, source = _weights(config, request)
         check_weights(detector, config.name, request.allow_nonfinite)
-        graph = FrameGraph(detector, graph_options).eval().requires_grad_(False)
+        graph = FrameGraph(folded(detector.eval()), graph_options).eval().requires_grad_(False)
         graphs: dict[GraphRole, tuple[onnx.ModelProto, GraphSignature]] = {}
         for role in FRAME_BY_FRAME:
             progress(f"tracing the {role} graph")

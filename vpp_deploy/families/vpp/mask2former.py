@@ -81,9 +81,10 @@ class AttentionMask(nn.Module):
 
         A place is blocked where the mask probability is under 0.5; a row that is blocked everywhere is opened.
         """
-        blocked = logits < 0
-        opened = ~blocked.all(dim=-1, keepdim=True)
-        return torch.where(blocked & opened, BLOCKED, 0.0).to(logits.dtype).unsqueeze(1)
+        # A bound for each row instead of a second mask: one pass less, and a maximum is cheap where "all" is not.
+        lowest = torch.finfo(logits.dtype).min
+        bound = torch.where(logits.amax(dim=-1, keepdim=True) < 0, lowest, 0.0)
+        return torch.where(logits < bound, BLOCKED, 0.0).to(logits.dtype).unsqueeze(1)
 
 
 class Mask2FormerHead(nn.Module):

@@ -50,7 +50,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, config: HeadConfig, kernel: int = 1, bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, config.width, kernel, padding=kernel // 2, bias=bias)
+        self.conv: nn.Module = nn.Conv2d(inputs, config.width, kernel, padding=kernel // 2, bias=bias)
         self.gn = nn.GroupNorm(config.norm_groups, config.width, eps=1e-5)
 
     def forward(self, image: Tensor) -> Tensor:
