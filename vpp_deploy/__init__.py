@@ -17,41 +17,56 @@ if TYPE_CHECKING:
     from vpp_deploy.errors import VppDeployError
     from vpp_deploy.exporters import RandomWeights
     from vpp_deploy.exporters.request import ExportRequest
-    from vpp_deploy.families import FAMILIES, Family, export, open_reference
+    from vpp_deploy.families import FAMILIES, Family, export, list_models, open_reference
     from vpp_deploy.families.papr.config import PaprConfig
+    from vpp_deploy.families.vpp.config import DetectorConfig
     from vpp_deploy.frames import Frame
-    from vpp_deploy.media import read_video
-    from vpp_deploy.tasks import TASKS, check_parity, open_session
+    from vpp_deploy.media import VideoWriter, read_video
+    from vpp_deploy.media.letterbox import letterbox
+    from vpp_deploy.tasks import TASKS, check_parity, load, open_session
+    from vpp_deploy.tasks.classification.model import ClassificationModel
     from vpp_deploy.tasks.classification.reader import read_pictures
     from vpp_deploy.tasks.classification.results import ClassificationResult
     from vpp_deploy.tasks.classification.session import ClassificationSession
     from vpp_deploy.tasks.segmentation.evaluation import evaluate
-    from vpp_deploy.tasks.segmentation.results import FrameResult, Instances
-    from vpp_deploy.tasks.segmentation.session import VideoSession
+    from vpp_deploy.tasks.segmentation.model import SegmentationModel
+    from vpp_deploy.tasks.segmentation.overlay import draw
+    from vpp_deploy.tasks.segmentation.results import FrameResult, Instance, Instances
+    from vpp_deploy.tasks.segmentation.session import SessionState, VideoSession
     from vpp_deploy.tasks.tensors.session import TensorSession
 
 _HOMES = {
     "BACKENDS": "vpp_deploy.engines",
     "Bundle": "vpp_deploy.bundle",
+    "ClassificationModel": "vpp_deploy.tasks.classification.model",
     "ClassificationResult": "vpp_deploy.tasks.classification.results",
     "ClassificationSession": "vpp_deploy.tasks.classification.session",
+    "DetectorConfig": "vpp_deploy.families.vpp.config",
     "ExportRequest": "vpp_deploy.exporters.request",
     "FAMILIES": "vpp_deploy.families",
     "Family": "vpp_deploy.families",
     "Frame": "vpp_deploy.frames",
     "FrameResult": "vpp_deploy.tasks.segmentation.results",
+    "Instance": "vpp_deploy.tasks.segmentation.results",
     "Instances": "vpp_deploy.tasks.segmentation.results",
     "PaprConfig": "vpp_deploy.families.papr.config",
     "RandomWeights": "vpp_deploy.exporters",
+    "SegmentationModel": "vpp_deploy.tasks.segmentation.model",
+    "SessionState": "vpp_deploy.tasks.segmentation.session",
     "TASKS": "vpp_deploy.tasks",
     "TensorRtBuildOptions": "vpp_deploy.engines",
     "TensorSession": "vpp_deploy.tasks.tensors.session",
     "VideoSession": "vpp_deploy.tasks.segmentation.session",
+    "VideoWriter": "vpp_deploy.media",
     "VppDeployError": "vpp_deploy.errors",
     "build_engine": "vpp_deploy.engines",
     "check_parity": "vpp_deploy.tasks",
+    "draw": "vpp_deploy.tasks.segmentation.overlay",
     "evaluate": "vpp_deploy.tasks.segmentation.evaluation",
     "export": "vpp_deploy.families",
+    "letterbox": "vpp_deploy.media.letterbox",
+    "list_models": "vpp_deploy.families",
+    "load": "vpp_deploy.tasks",
     "load_engine": "vpp_deploy.engines",
     "open_reference": "vpp_deploy.families",
     "open_session": "vpp_deploy.tasks",
@@ -87,24 +102,34 @@ __all__ = [
     "FAMILIES",
     "TASKS",
     "Bundle",
+    "ClassificationModel",
     "ClassificationResult",
     "ClassificationSession",
+    "DetectorConfig",
     "ExportRequest",
     "Family",
     "Frame",
     "FrameResult",
+    "Instance",
     "Instances",
     "PaprConfig",
     "RandomWeights",
+    "SegmentationModel",
+    "SessionState",
     "TensorRtBuildOptions",
     "TensorSession",
     "VideoSession",
+    "VideoWriter",
     "VppDeployError",
     "__version__",
     "build_engine",
     "check_parity",
+    "draw",
     "evaluate",
     "export",
+    "letterbox",
+    "list_models",
+    "load",
     "load_engine",
     "open_reference",
     "open_session",

@@ -7,6 +7,7 @@ through the entry-point group `vpp_deploy.families` (`examples/own_model`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -103,11 +104,21 @@ FAMILIES: Final[Registry[Family]] = Registry(
 )
 
 
+def list_models() -> dict[str, str]:
+    """The names that `export` takes, with a line about each; families of other packages among them.
+
+    A family whose package does not load is left out; `vpp-deploy models` says why.
+    """
+    families, _ = FAMILIES.load_all()
+    return {f.prefix + name: about for f in families.values() for name, about in f.models().items()}
+
+
 def export(
     model: Any,
     *,
     out: Path | str,
     checkpoint: Path | str | None = None,
+    state_dict: Mapping[str, Any] | None = None,
     weights: str | None = None,
     random_weights: RandomWeights | None = None,
     keep: Any = None,
@@ -125,6 +136,7 @@ def export(
             of one): a configuration of a built-in family, or a module of your own.
         out: the bundle's folder; its parent exists.
         checkpoint: trained weights: a file of PyTorch or safetensors, or the folder of its shards.
+        state_dict: trained weights in memory instead, a PyTorch tensor by each name.
         weights: which weights of a checkpoint that holds several: `raw`, `ema`, or a key in it; None takes the raw
             ones, if there are any.
         random_weights: weights without training, for trying out.
@@ -146,24 +158,32 @@ def export(
         DependencyError: PyTorch, or another package that the family needs, is not installed.
         OutputError: the bundle cannot be written.
     """
+    if state_dict is not None and checkpoint is not None:
+        raise UsageError("give either checkpoint= or state_dict=, and not both")
     family = family_of(model)
-    request = ExportRequest(
-        model=model,
-        out=Path(out),
-        checkpoint=None if checkpoint is None else Path(checkpoint),
-        weights=weights,
-        allow_nonfinite=allow_nonfinite,
-        random_weights=random_weights,
-        keep=keep,
-        size=size,
-        precision=check_precision(precision),
-        overwrite=overwrite,
-        progress=progress,
-        note=progress,
-    )
-    made: Any = make_options(family.options, options, f"export {getattr(model, 'name', model)}: family {family.name}")
-    family.check(request, made)
-    return family.export(request, made)
+    with ExitStack() as stack:
+        if state_dict is not None:
+            from vpp_deploy.exporters.in_memory import written
+
+            checkpoint = stack.enter_context(written(state_dict))
+        request = ExportRequest(
+            model=model,
+            out=Path(out),
+            checkpoint=None if checkpoint is None else Path(checkpoint),
+            weights=weights,
+            allow_nonfinite=allow_nonfinite,
+            random_weights=random_weights,
+            keep=keep,
+            size=size,
+            precision=check_precision(precision),
+            overwrite=overwrite,
+            progress=progress,
+            note=progress,
+        )
+        about = f"export {getattr(model, 'name', model)}: family {family.name}"
+        made: Any = make_options(family.options, options, about)
+        family.check(request, made)
+        return family.export(request, made)
 
 
 def family_of(model: Any) -> Family:
@@ -257,5 +277,6 @@ __all__ = [
     "Listing",
     "export",
     "family_of",
+    "list_models",
     "open_reference",
 ]

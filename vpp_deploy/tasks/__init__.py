@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vpp_deploy.errors import UsageError
@@ -16,6 +17,9 @@ from vpp_deploy.tasks.task import Task
 if TYPE_CHECKING:
     from vpp_deploy.bundle.reader import Bundle
     from vpp_deploy.engines.protocols import Engine
+
+DEFAULT: Final = "onnxruntime"
+"""The engine that every machine can build and run."""
 
 TASKS: Final[Registry[Task]] = Registry(
     "task",
@@ -43,6 +47,56 @@ def open_session(engine: Engine, **options: Any) -> Any:
             f"open_session takes an engine, as load_engine(bundle) gives it, not a {type(engine).__name__}"
         )
     return TASKS[engine.manifest.task].open_session(engine, **options)
+
+
+def load(
+    bundle: Bundle | str | PathLike[str], engine: str = "onnxruntime", *, max_memory: int | None = None, **options: Any
+) -> Any:
+    """A model that is ready to use: pictures in, results out.
+
+    Args:
+        bundle: the folder that `export` wrote, or an open bundle.
+        engine: a name in `BACKENDS`, whose engine the bundle has; `onnxruntime` is built if it has none. `torch` is the
+            PyTorch reference.
+        max_memory: see `Bundle.open`; for a folder.
+        options: of loading the engine, e.g. `threads`; and of the model, e.g. `top` of a classifier.
+
+    Returns:
+        By the bundle's task: `SegmentationModel`, `ClassificationModel`, or the `TensorSession` of a model of plain
+        tensors.
+
+    Raises:
+        BundleError: it is no bundle, or damaged.
+        IncompatibleEngineError: the bundle has no such engine, or it does not fit.
+        DependencyError, DeviceError, PluginError: something that the engine needs is not here.
+        UsageError: an unknown engine or option.
+    """
+    from vpp_deploy.bundle.reader import Bundle, check_open
+    from vpp_deploy.engines import BACKENDS, build_engine, load_engine
+    from vpp_deploy.files.limits import MOST_MEMORY
+    from vpp_deploy.options import options_of
+    from vpp_deploy.tasks.engines import TORCH, open_engine
+
+    if not isinstance(bundle, Bundle):
+        bundle = Bundle.open(Path(bundle), max_memory=MOST_MEMORY if max_memory is None else max_memory)
+    check_open(bundle)
+    task = TASKS[bundle.manifest.task]
+    known = {option.name for backend in BACKENDS.values() for option in options_of(backend.load_options)}
+    loading = {name: value for name, value in options.items() if name in known}
+    opening = {name: value for name, value in options.items() if name not in known}
+    if engine == TORCH:
+        loaded = open_engine(bundle, TORCH)
+    elif engine == DEFAULT and not bundle.engine_folder(engine).exists():
+        build_engine(bundle, engine)
+        loaded = load_engine(bundle, engine, **loading)
+    else:
+        loaded = load_engine(bundle, engine, **loading)
+    try:
+        return (task.open_model or task.open_session)(loaded, **opening)
+    except TypeError as error:
+        if not opening:
+            raise
+        raise UsageError(f"no engine and no {task.title} model knows the option {next(iter(opening))!r}") from error
 
 
 def check_parity(
@@ -87,4 +141,4 @@ def check_parity(
     )
 
 
-__all__ = ["TASKS", "Task", "check_parity", "open_session"]
+__all__ = ["TASKS", "Task", "check_parity", "load", "open_session"]

@@ -63,6 +63,7 @@ class Task:
         results: what a model gives, which means nothing when its weights are random.
         run_options: a dataclass of what `infer` and `open_session` can be asked for, see `vpp_deploy.options`.
         open_session: `(engine, **options) -> session`.
+        open_model: `(engine, **options) -> model`, what `vpp_deploy.load` gives; None: the session serves.
         run: what `vpp-deploy infer` does: `(engine, RunRequest, options)`; it prints how it went.
         next_run: words of an `infer` command after the bundle, for a hint.
         source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
@@ -80,6 +81,7 @@ class Task:
     results: str
     run_options: type = NoOptions
     open_session: Callable[..., Any]
+    open_model: Callable[..., Any] | None = None
     run: Callable[[Engine, RunRequest, Any], None]
     next_run: Callable[[Manifest], Sequence[str]]
     source: Callable[[Manifest], str]

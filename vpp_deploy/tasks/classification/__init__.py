@@ -24,6 +24,7 @@ TASK = Task(
     results="labels and kept patches",
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.classification.session:ClassificationSession"),
+    open_model=lazy("vpp_deploy.tasks.classification.model:ClassificationModel"),
     run=lazy("vpp_deploy.tasks.classification.infer:run"),
     next_run=lambda manifest: (_source(manifest),),
     source=_source,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.frames import Size
+from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+from vpp_deploy.errors import UsageError
+from vpp_deploy.frames import Frame, Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,8 @@ class ClassificationResult:
         kept: positions `[K]` int32 of the patches that stayed, by pruning point; row-major on that grid, most
             significant first. Tokens that were fused of pruned patches (EViT) have no place and are left out.
         seconds: share of this image or clip in its batch's wall time by part (`engine`, `host`), in seconds.
+        manifest: of the bundle; None from a `ClassificationSession`. A model's results hold it and the `sample`.
+        sample: the image, or the frames of the clip, that went in.
     """
 
     indices: tuple[int, ...]
@@ -39,8 +46,68 @@ class ClassificationResult:
     significance: Mapping[str, npt.NDArray[np.float32]]
     kept: Mapping[str, npt.NDArray[np.int32]]
     seconds: Mapping[str, float]
+    manifest: ClassificationManifest | None = None
+    sample: tuple[Frame, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes of `labels`, best first.
+
+        Raises:
+            UsageError: the result is of a session, which gives no names.
+        """
+        return tuple(self._manifest().class_names[label] for label in self.labels)
+
+    @property
+    def best(self) -> tuple[str, float]:
+        """The most probable class and its probability.
+
+        Raises:
+            UsageError: as `names`.
+        """
+        return self.names[0], float(self.scores[0])
 
     @property
     def keep_ratios(self) -> dict[str, float]:
         """Share of the patches kept at each pruning point, in [0, 1]."""
         return {name: len(kept) / self.significance[name].size for name, kept in self.kept.items()}
+
+    def plot(self) -> npt.NDArray[np.uint8]:
+        """The image, or the first frame of the clip, with labels and patches drawn onto it: `[H0, W0, 3]` uint8 RGB.
+
+        Raises:
+            UsageError: as `names`.
+        """
+        from vpp_deploy.tasks.classification.overlay import draw_classification
+
+        return draw_classification(self.sample[0], self, self._manifest())
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what `plot` draws as a picture; the extension says the kind. An existing file is replaced.
+
+        Raises:
+            UsageError: as `names`.
+            OutputError: an extension that says nothing, or it cannot be written.
+        """
+        from vpp_deploy.media.picture_writer import write_picture
+
+        write_picture(self.plot(), path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as a line of `infer --json` has it.
+
+        Raises:
+            UsageError: as `names`.
+        """
+        from vpp_deploy.tasks.classification.writers import classification_record
+
+        return classification_record(self, self._manifest().class_names)
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    def _manifest(self) -> ClassificationManifest:
+        if self.manifest is None:
+            raise UsageError("this result knows no class names: take the result of a model, not of a session")
+        return self.manifest

@@ -41,10 +41,11 @@ class ClassificationLinesWriter(JsonLinesFile):
         Raises:
             OutputError: writing failed, for example on a full disk.
         """
-        self.append(_record(result, self._class_names))
+        self.append(classification_record(result, self._class_names))
 
 
-def _record(result: ClassificationResult, class_names: Sequence[str]) -> dict[str, Any]:
+def classification_record(result: ClassificationResult, class_names: Sequence[str]) -> dict[str, Any]:
+    """A result as a line of JSON holds it; see `ClassificationLinesWriter`."""
     return {
         "indices": list(result.indices),
         "time": None if result.time is None else float(result.time),

@@ -10,6 +10,7 @@ TASK = Task(
     results="masks, labels and tracks",
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.segmentation.session:VideoSession"),
+    open_model=lazy("vpp_deploy.tasks.segmentation.model:SegmentationModel"),
     run=lazy("vpp_deploy.tasks.segmentation.infer:run"),
     next_run=lambda manifest: ("VIDEO", "-o", "tracked.mp4"),
     source=lambda manifest: "VIDEO",

@@ -19,6 +19,7 @@ from vpp_deploy.frames import Frame
 from vpp_deploy.tasks.contract import check_finite, check_range
 from vpp_deploy.tasks.segmentation.contract import NOISE_INPUT, check_contract
 from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.session_bytes import parts, to_bytes
 from vpp_deploy.tasks.segmentation.tracking.detections import decode_detections
 from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState, TrackFeed
 
@@ -43,6 +44,19 @@ class SessionState:
     frames: int
     last_index: int
     noise: Mapping[str, Any]
+
+    def to_bytes(self) -> bytes:
+        """The snapshot as a safetensors file, for another process or another day."""
+        return to_bytes(self)
+
+    @classmethod
+    def from_bytes(cls, content: bytes | bytearray | memoryview) -> SessionState:
+        """The snapshot that `to_bytes` made these of; `VideoSession.restore` sees whether it fits.
+
+        Raises:
+            UsageError: they are no snapshot, or one of another version.
+        """
+        return cls(**parts(bytes(content)))
 
 
 class VideoSession:

@@ -50,7 +50,7 @@ class JsonLinesWriter(JsonLinesFile):
         Raises:
             OutputError: writing failed, for example on a full disk.
         """
-        self.append(_frame_record(result, name, self._class_names))
+        self.append(frame_record(result, name, self._class_names))
 
 
 class YouTubeVisTracks:
@@ -153,7 +153,8 @@ class _Track:
         }
 
 
-def _frame_record(result: FrameResult, name: str, class_names: Sequence[str]) -> dict[str, Any]:
+def frame_record(result: FrameResult, name: str, class_names: Sequence[str]) -> dict[str, Any]:
+    """A frame as a line of JSON holds it; see `JsonLinesWriter`. Without class names, classes have none."""
     return {
         "index": result.index,
         "time": None if result.time is None else float(result.time),
@@ -174,7 +175,7 @@ def _instance_records(result: FrameResult, class_names: Sequence[str]) -> list[d
         {
             "identity": int(instances.identities[row]),
             "label": int(instances.labels[row]),
-            "class": class_names[int(instances.labels[row])],
+            "class": class_names[int(instances.labels[row])] if class_names else None,
             "score": round(float(instances.scores[row]), 6),
             "box": instances.boxes[row].tolist(),
             "segmentation": encode_mask(instances.masks[row]),

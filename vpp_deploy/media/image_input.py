@@ -1,0 +1,65 @@
+"""A picture however a Python program has it: an array, Pillow's image, or a file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from vpp_deploy.errors import UsageError
+from vpp_deploy.media.notes import Notes
+from vpp_deploy.media.pictures import PictureFile
+
+Picture = npt.ArrayLike | Image.Image | str | os.PathLike[str]
+"""`[H, W, 3]`, `[H, W, 4]` (the alpha is left out), `[H, W]` or `[H, W, 1]` (grey) uint8; or an image; or a file."""
+
+
+def to_pixels(picture: Picture, *, bgr: bool = False) -> npt.NDArray[np.uint8]:
+    """A picture as `[H, W, 3]` uint8 RGB, upright.
+
+    Args:
+        picture: see `Picture`. An array in memory is taken as it is; images of Pillow are turned as their EXIF says.
+        bgr: the channels of an array are blue, green, red, as OpenCV has them.
+
+    Raises:
+        UsageError: no picture; another type than uint8, which says nothing of the range; channels first.
+        VideoError: the file is missing, no picture, or damaged.
+    """
+    if isinstance(picture, str | os.PathLike):
+        with PictureFile(Path(picture)) as file:
+            return file.read(Notes(file.path))
+    if isinstance(picture, Image.Image):
+        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    return _from_array(_as_array(picture), bgr)
+
+
+def _as_array(picture: Any) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(picture)
+    except Exception as error:  # whatever somebody's __array__ raises: a tensor on a GPU, a ragged list
+        raise UsageError(
+            f"a picture as {type(picture).__name__} cannot become an array ({' '.join(str(error).split()):.200})"
+        ) from error
+
+
+def _from_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8]:
+    described = f"a picture of {array.dtype} {list(array.shape)}"
+    if array.dtype != np.uint8:
+        raise UsageError(
+            f"{described}: give uint8, 0 to 255; of floats in [0, 1]: (picture * 255).round().astype('uint8')"
+        )
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or 0 in array.shape or array.shape[2] not in (1, 3, 4):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        raise UsageError(
+            f"{described}: give [H, W, 3]" + ("; channels come last: picture.transpose(1, 2, 0)" if first else "")
+        )
+    if array.shape[2] == 1:
+        array = array.repeat(3, axis=2)
+    array = array[:, :, 2::-1] if bgr else array[:, :, :3]
+    return np.ascontiguousarray(array)

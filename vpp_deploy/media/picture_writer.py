@@ -1,0 +1,56 @@
+"""Write one picture."""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from vpp_deploy.errors import OutputError
+from vpp_deploy.files.outputs import OutputFile
+
+KINDS: Final = {
+    ".bmp": "BMP",
+    ".jpeg": "JPEG",
+    ".jpg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+}
+_OPTIONS: Final = {"JPEG": {"quality": 92}, "PNG": {"compress_level": 1}, "WEBP": {"quality": 92}}
+
+
+def write_picture(pixels: npt.NDArray[np.uint8], path: str | os.PathLike[str]) -> None:
+    """Write a picture; it appears under its name when it is whole.
+
+    Args:
+        pixels: `[H, W, 3]` uint8 RGB.
+        path: the target; its extension says the kind. An existing file is replaced.
+
+    Raises:
+        OutputError: another extension, a picture too large for the kind, or the target cannot be written.
+    """
+    kind = KINDS.get(Path(path).suffix.lower())
+    if kind is None:
+        raise OutputError(
+            f"{path}: the extension {Path(path).suffix!r} is none of {', '.join(KINDS)}; choose one of them"
+        )
+    content = BytesIO()
+    try:
+        Image.fromarray(pixels).save(content, kind, **_OPTIONS.get(kind, {}))
+    except (OSError, ValueError) as error:  # a side beyond what the kind can have
+        height, width = pixels.shape[:2]
+        raise OutputError(f"{path}: {height}x{width} pixels do not become {kind} ({error}); choose .png") from error
+    output = OutputFile(path)
+    try:
+        output.write(content.getvalue())
+        output.commit()
+    except BaseException:
+        output.discard()
+        raise

@@ -1,0 +1,163 @@
+"""A video instance segmentation model as a Python program uses it: pictures of any size in, results out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.errors import UsageError
+from vpp_deploy.frames import Frame, Size
+from vpp_deploy.media.image_input import Picture, to_pixels
+from vpp_deploy.media.letterbox import letterbox
+from vpp_deploy.media.reader import read_video
+from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.session import SessionState, VideoSession
+
+
+class SegmentationModel:
+    """A loaded model. Videos are independent of each other: each has a session of its own over the same weights.
+
+    ```python
+    model = vd.load("small.bundle")
+    for result in model.track("street.mp4"):
+        print(result.index, [(one.identity, one.name, one.score) for one in result])
+    model("photo.jpg").save("objects.png")
+    ```
+
+    Attributes:
+        engine: what runs it.
+        manifest: of its bundle.
+
+    Args:
+        engine: any engine of a bundle for instance segmentation.
+
+    Raises:
+        UsageError: a bundle for another task.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.manifest = SegmentationManifest.of(engine.manifest, "a segmentation model")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The class of each label."""
+        return self.manifest.class_names
+
+    @property
+    def frame_size(self) -> Size:
+        """Height and width that pictures are letterboxed into."""
+        return self.engine.frame_size
+
+    def __call__(self, picture: Picture, *, bgr: bool = False) -> FrameResult:
+        """Find the objects in one picture, as in the first frame of a video.
+
+        Args:
+            picture: see `vpp_deploy.media.image_input.Picture`.
+            bgr: channels are blue, green, red, as OpenCV has them.
+
+        Raises:
+            UsageError, VideoError: it cannot be read as a picture.
+            EngineOutputError: the engine gives NaN or infinity.
+        """
+        return self.session()(picture, bgr=bgr)
+
+    def track(
+        self, source: str | os.PathLike[str] | Iterable[Picture], *, bgr: bool = False, max_frames: int | None = None
+    ) -> Iterator[FrameResult]:
+        """Follow the objects of one video, frame by frame, as the results are asked for.
+
+        Args:
+            source: a video, an image or a folder of images; or pictures one after the other.
+            bgr: see `__call__`.
+            max_frames: stop after this many; None takes all.
+
+        Raises:
+            UsageError, VideoError: the source cannot be read; the first frame at once, others when they come.
+            EngineOutputError: the engine gives NaN or infinity.
+        """
+        session = self.session()
+        if isinstance(source, str | os.PathLike):
+            reader = read_video(source, self.frame_size, max_frames=max_frames)
+            return (session.run(frame) for frame in reader)
+        if max_frames is not None and max_frames < 1:
+            raise UsageError(f"max_frames is {max_frames}; ask for at least 1")
+        numbered = zip(range(max_frames), source, strict=False) if max_frames else enumerate(source)
+        return (session(picture, bgr=bgr) for _, picture in numbered)
+
+    def session(self, noise_seed: int | None = None) -> SegmentationStream:
+        """A new video, whose frames come one by one.
+
+        Args:
+            noise_seed: see `VideoSession`.
+        """
+        return SegmentationStream(self.engine, noise_seed)
+
+
+class SegmentationStream:
+    """One video, its frames in order and of any size (but all of one). Not thread-safe.
+
+    Attributes:
+        session: the session underneath, which takes frames at the model's size.
+
+    Args:
+        engine: any engine.
+        noise_seed: see `VideoSession`.
+    """
+
+    def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
+        self.session = VideoSession(engine, noise_seed)
+        self._next = 0
+
+    def __call__(self, picture: Picture, *, bgr: bool = False, time: Fraction | float | None = None) -> FrameResult:
+        """Process the next frame.
+
+        Args:
+            picture: see `vpp_deploy.media.image_input.Picture`.
+            bgr: channels are blue, green, red.
+            time: of the frame in seconds, for the result; None if there is none.
+
+        Raises:
+            UsageError, VideoError: it cannot be read as a picture.
+            EngineOutputError: the engine gives NaN or infinity.
+        """
+        pixels = to_pixels(picture, bgr=bgr)
+        image, content = letterbox(pixels, self.session.engine.frame_size)
+        seconds = None if time is None else Fraction(time)
+        return self.run(Frame(image, content, pixels, self._next, seconds))
+
+    def run(self, frame: Frame) -> FrameResult:
+        """Process a frame of `read_video`; its result can be drawn."""
+        result = self.session(frame)
+        self._next = frame.index + 1
+        named = replace(result.instances, names=self.session.manifest.class_names)
+        return replace(result, instances=named, frame=frame)
+
+    def reset(self) -> None:
+        """Begin a new video: no state, no tracks, frame and track numbers from 0."""
+        self.session.reset()
+        self._next = 0
+
+    def snapshot(self) -> SessionState:
+        """Everything that the stream remembers; `to_bytes()` makes a file of it."""
+        return self.session.snapshot()
+
+    def restore(self, state: SessionState | bytes | bytearray | memoryview) -> None:
+        """Continue from a snapshot of this bundle, by any engine, in any process.
+
+        Args:
+            state: what `snapshot()` gave, or its bytes.
+
+        Raises:
+            UsageError: it is of another bundle, or damaged. The stream is as it was.
+        """
+        if isinstance(state, bytes | bytearray | memoryview):
+            state = SessionState.from_bytes(state)
+        self.session.restore(state)
+        self._next = int(np.int64(state.last_index)) + 1
