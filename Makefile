@@ -5,7 +5,7 @@ VENV ?= .venv
 CONSTRAINTS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready$(if $(CONSTRAINTS),-$(notdir $(CONSTRAINTS)))
-# Coverage of this process alone; `make test COVERAGE=` does without.
+# Coverage of the tests' own processes, not of those that they start; `make test COVERAGE=` does without.
 FLOOR := 80
 COVERAGE ?= -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR)
 
@@ -22,10 +22,14 @@ CLANG_TIDY ?= clang-tidy
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
 
+# As many tests at once as there are cores, a file's tests together: they share what is slow to make.
+WORKERS ?= auto
+AT_ONCE := -n $(WORKERS) --maxprocesses 4 --dist loadscope
+
 # Training runs outside the coverage: its loops take many times as long under a tracer.
 test: lint
-	$(BIN)/python $(COVERAGE) -m pytest --ignore=tests/examples
-	$(BIN)/python -m pytest tests/examples
+	$(BIN)/python $(COVERAGE) -m pytest $(AT_ONCE) --ignore=tests/examples
+	$(BIN)/python -m pytest $(AT_ONCE) tests/examples
 
 # Hostile input for hours: each of some twenty groups gets so many seconds (6 in `make test`).
 FUZZ_SECONDS ?= 600
