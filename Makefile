@@ -61,7 +61,7 @@ format: $(READY)
 	@$(if $(CLANG_FORMAT),$(CLANG_FORMAT) -i $(CXX_SOURCES))
 
 bench: $(READY)
-	$(BIN)/python -m benchmarks.step_by_part
+	$(BIN)/python -m benchmarks.step
 
 # Writes down the versions that are installed: run it when the tests have passed with them.
 constraints: $(READY)

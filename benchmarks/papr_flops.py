@@ -9,6 +9,7 @@ VideoMAE: Kinetics-400, 3×5 views).
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 
 import torch
@@ -113,6 +114,7 @@ def proposal_table() -> None:
 
 def main() -> None:
     """Print both tables."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     model_table()
     print()
     proposal_table()
