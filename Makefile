@@ -5,9 +5,7 @@ VENV ?= .venv
 CONSTRAINTS ?=
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready$(if $(CONSTRAINTS),-$(notdir $(CONSTRAINTS)))
-# Coverage of the tests' own processes, not of those that they start; `make test COVERAGE=` does without.
 FLOOR := 80
-COVERAGE ?= -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR)
 
 LOWEST := build/lowest-venv
 LOWEST_EXTRAS := cpu export rtx
@@ -17,7 +15,7 @@ CXX_SOURCES := $(shell find cpp plugins -name '*.cpp' -o -name '*.hpp' -o -name 
 CLANG_FORMAT = $(wildcard $(BIN)/clang-format)
 CLANG_TIDY ?= clang-tidy
 
-.PHONY: demo test fuzz soak lint lint-cxx tidy format bench constraints lower-bounds clean
+.PHONY: demo test coverage fuzz soak lint lint-cxx tidy format bench constraints lower-bounds clean
 
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
@@ -26,10 +24,14 @@ demo: $(READY)
 WORKERS ?= auto
 AT_ONCE := -n $(WORKERS) --maxprocesses 4 --dist loadscope
 
-# Training runs outside the coverage: its loops take many times as long under a tracer.
 test: lint
-	$(BIN)/python $(COVERAGE) -m pytest $(AT_ONCE) --ignore=tests/examples
-	$(BIN)/python -m pytest $(AT_ONCE) tests/examples
+	$(BIN)/python -m pytest $(AT_ONCE)
+
+# What of the package the tests run, in their own process. One after the other: slipcover loses what workers saw.
+# Without training, whose loops take many times as long under a tracer.
+coverage: $(READY)
+	$(BIN)/python -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR) \
+		-m pytest --ignore=tests/examples
 
 # Hostile input for hours: each of some twenty groups gets so many seconds (6 in `make test`).
 FUZZ_SECONDS ?= 600

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vpp_deploy.frames import Frame
     from vpp_deploy.media import VideoWriter, read_video
     from vpp_deploy.media.letterbox import letterbox
+    from vpp_deploy.serving import SessionPool
     from vpp_deploy.tasks import TASKS, check_parity, load, open_session
     from vpp_deploy.tasks.classification.model import ClassificationModel
     from vpp_deploy.tasks.classification.reader import read_pictures
@@ -52,6 +53,7 @@ _HOMES = {
     "PaprConfig": "vpp_deploy.families.papr.config",
     "RandomWeights": "vpp_deploy.exporters",
     "SegmentationModel": "vpp_deploy.tasks.segmentation.model",
+    "SessionPool": "vpp_deploy.serving",
     "SessionState": "vpp_deploy.tasks.segmentation.session",
     "TASKS": "vpp_deploy.tasks",
     "TensorRtBuildOptions": "vpp_deploy.engines",
@@ -115,6 +117,7 @@ __all__ = [
     "PaprConfig",
     "RandomWeights",
     "SegmentationModel",
+    "SessionPool",
     "SessionState",
     "TensorRtBuildOptions",
     "TensorSession",

@@ -119,3 +119,15 @@ class EngineOutputError(VppDeployError):
     """An engine gives what no result can be made of: NaN, infinity, or positions that there are not."""
 
     exit_code = ExitCode.BAD_INPUT
+
+
+class StreamError(VppDeployError):
+    """A stream of a pool is not there, has broken, or got a frame out of order."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+
+class CapacityError(VppDeployError):
+    """A pool has as many streams, or frames that wait, as it may have."""
+
+    exit_code = ExitCode.BAD_INPUT

@@ -20,7 +20,7 @@ from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.options import NoOptions, Progress, make_options
-from vpp_deploy.registry import Registry
+from vpp_deploy.registry import Registry, lazy
 
 if TYPE_CHECKING:
     from vpp_deploy.bundle.reader import Bundle
@@ -104,6 +104,9 @@ FAMILIES: Final[Registry[Family]] = Registry(
 )
 
 
+_written = lazy("vpp_deploy.exporters.in_memory:written")
+
+
 def list_models() -> dict[str, str]:
     """The names that `export` takes, with a line about each; families of other packages among them.
 
@@ -163,9 +166,7 @@ def export(
     family = family_of(model)
     with ExitStack() as stack:
         if state_dict is not None:
-            from vpp_deploy.exporters.in_memory import written
-
-            checkpoint = stack.enter_context(written(state_dict))
+            checkpoint = stack.enter_context(_written(state_dict))
         request = ExportRequest(
             model=model,
             out=Path(out),

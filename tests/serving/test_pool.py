@@ -1,0 +1,278 @@
+"""Many streams over one engine: in order, in turn, apart from each other, and ended cleanly."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import vpp_deploy as vd
+from vpp_deploy.errors import CapacityError, EngineOutputError, StreamError, UsageError, VideoError
+from vpp_deploy.serving import SessionPool
+
+PATIENCE = 30.0
+
+
+class Counting:
+    """A session that counts its frames, and notes who runs when."""
+
+    def __init__(self, model: Model) -> None:
+        self.model, self.frames = model, 0
+
+    def __call__(self, frame: Any) -> Any:
+        if isinstance(frame, BaseException):
+            raise frame
+        self.model.hold(frame)
+        self.frames += 1
+        with self.model.lock:
+            self.model.log.append(frame)
+        return frame, self.frames
+
+    def snapshot(self) -> int:
+        return self.frames
+
+    def restore(self, state: Any) -> None:
+        if not isinstance(state, int):
+            raise UsageError("no snapshot")
+        self.frames = state
+
+
+class Model:
+    """Makes sessions; `hold` says what a frame waits for."""
+
+    def __init__(self, hold: Callable[[Any], object] = lambda frame: None) -> None:
+        self.hold, self.lock, self.log = hold, threading.Lock(), []
+
+    log: list[Any]
+
+    def session(self) -> Counting:
+        return Counting(self)
+
+
+def results(futures: Sequence[Future[Any]]) -> list[Any]:
+    return [future.result(PATIENCE) for future in futures]
+
+
+@pytest.fixture
+def gate() -> Iterator[threading.Event]:
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), max_size=40),
+    st.integers(1, 4),
+)
+@settings(max_examples=40, deadline=None)
+def test_every_stream_is_in_order_whatever_the_others_do(frames: list[tuple[str, int]], workers: int) -> None:
+    model, futures, counts = Model(), [], dict.fromkeys("abc", 0)
+    with SessionPool(model, workers=workers, max_waiting=50) as pool:
+        for name in "abc":
+            pool.submit(name, (name, 0), start=True)
+        for name, _ in frames:
+            counts[name] += 1
+            futures.append((name, counts[name], pool.submit(name, (name, counts[name]))))
+        for name, number, future in futures:
+            assert future.result(PATIENCE) == ((name, number), number + 1)
+    for name in "abc":
+        assert [number for who, number in model.log if who == name] == list(range(counts[name] + 1))
+    assert pool.statistics.done == len(frames) + 3
+
+
+def test_streams_take_turns(gate: threading.Event) -> None:
+    """A backlog of one stream does not keep the others waiting."""
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=1, max_waiting=20) as pool:
+        for name in "abc":
+            pool.submit(name, name, start=True)
+        for name in "aaaaaabc":
+            pool.submit(name, name)
+        gate.set()
+    assert model.log[:6] in (list("abcabc"), list("abcacb"))
+    assert model.log[6:] == ["a"] * 5
+
+
+def test_a_frame_that_cannot_be_used_hurts_nobody() -> None:
+    with SessionPool(Model(), workers=2) as pool:
+        pool.submit("a", 1, start=True)
+        bad = pool.submit("a", VideoError("no picture"))
+        assert pool.submit("a", 2).result(PATIENCE) == (2, 2)
+        with pytest.raises(VideoError, match="no picture"):
+            bad.result(PATIENCE)
+
+
+def test_a_stream_that_breaks_breaks_alone() -> None:
+    with SessionPool(Model(), workers=2) as pool:
+        for name in "ab":
+            pool.submit(name, 0, start=True)
+        with pytest.raises(EngineOutputError):
+            pool.submit("a", EngineOutputError("NaN")).result(PATIENCE)
+        with pytest.raises(StreamError, match=r"stream 'a' broke \(NaN\); start it anew"):
+            pool.submit("a", 1).result(PATIENCE)
+        assert pool.submit("b", 1).result(PATIENCE) == (1, 2)
+        assert pool.submit("a", 5, start=True).result(PATIENCE) == (5, 1)
+        assert pool.statistics.failed == 2
+
+
+def test_numbers_find_lost_doubled_and_overtaken_frames() -> None:
+    with SessionPool(Model(), workers=1) as pool:
+        pool.submit("a", "zero", start=True, number=7)
+        first = pool.submit("a", "one", number=8)
+        assert first.result(PATIENCE) == ("one", 2)
+        assert pool.submit("a", "one again", number=8).result(PATIENCE) is first.result()
+        for number in (10, 7, -1):
+            with pytest.raises(StreamError, match=rf"frame {number} comes after frame 8; send frame 9"):
+                pool.submit("a", "lost", number=number).result(PATIENCE)
+        assert pool.submit("a", "two", number=9).result(PATIENCE) == ("two", 3)
+
+
+def test_the_newest_frame_takes_the_place_of_one_that_waits(gate: threading.Event) -> None:
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=1, max_waiting=1) as pool:
+        first = pool.offer("cam", 0, start=True)
+        while pool.statistics.waiting:
+            time.sleep(0.001)
+        offered = [pool.offer("cam", number) for number in range(1, 6)]
+        assert pool.statistics.dropped == 4
+        gate.set()
+        assert first.result(PATIENCE) == (0, 1)
+        assert offered[-1].result(PATIENCE) == (5, 2)
+        assert all(future.cancelled() for future in offered[:-1])
+
+
+def test_room_is_bounded(gate: threading.Event) -> None:
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=1, max_streams=2, max_waiting=2) as pool:
+        for name in "ab":
+            pool.submit(name, name, start=True)
+        while pool.statistics.waiting > 1:
+            time.sleep(0.001)
+        with pytest.raises(CapacityError, match="2 streams are open"):
+            pool.submit("c", 0, start=True)
+        filled = [pool.submit("a", number) for number in range(2)]
+        with pytest.raises(CapacityError, match="2 of its frames wait already"):
+            pool.submit("a", 2, timeout=0.01)
+        late: list[Future[Any]] = []
+        waits = threading.Thread(target=lambda: late.append(pool.submit("a", 2)))
+        waits.start()
+        gate.set()
+        waits.join(PATIENCE)
+        assert results([*filled, *late])[-1] == (2, 4)
+
+
+def test_streams_end_and_begin_again() -> None:
+    with SessionPool(Model(), workers=2) as pool:
+        assert pool.submit("a", 0, start=True, end=True).result(PATIENCE) == (0, 1)
+        while pool.streams:
+            time.sleep(0.001)
+        for call in (lambda: pool.submit("a", 1), lambda: pool.end("a"), lambda: pool.snapshot("a")):
+            with pytest.raises(StreamError, match="there is no stream 'a'; give its first frame with start=True"):
+                call()
+        pool.submit("a", 0, start=True)
+        pool.submit("a", 1)
+        assert pool.snapshot("a").result(PATIENCE) == 2
+        assert pool.submit("b", 0, start=True, state=10).result(PATIENCE) == (0, 11)
+        with pytest.raises(UsageError, match="no snapshot"):
+            pool.submit("c", 0, start=True, state="nonsense")
+        with pytest.raises(UsageError, match="give start=True"):
+            pool.submit("b", 0, state=3)
+        assert set(pool.streams) == {"a", "b"}
+        pool.end("b")
+        assert pool.streams == ("a",)
+
+
+def test_quiet_streams_expire_and_leave_their_snapshot() -> None:
+    expired: list[tuple[str, Any]] = []
+
+    def note(name: str, snapshot: Any) -> None:
+        expired.append((name, snapshot))
+        raise RuntimeError("the user's own fault")
+
+    with SessionPool(Model(), workers=1, idle_seconds=0.1, on_expired=note) as pool:
+        pool.submit("a", 0, start=True)
+        pool.submit("a", 1).result(PATIENCE)
+        begin = time.monotonic()
+        while pool.streams and time.monotonic() < begin + PATIENCE:
+            time.sleep(0.01)
+        assert pool.submit("b", 0, start=True).result(PATIENCE) == (0, 1)
+        assert pool.statistics.expired == 1
+    assert expired[0] == ("a", 2)
+
+
+@pytest.mark.parametrize("drain", [True, False])
+def test_closing_runs_or_cancels_what_waits(drain: bool, gate: threading.Event) -> None:
+    before = threading.active_count()
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    pool = SessionPool(model, workers=2, max_waiting=10, idle_seconds=60)
+    futures = [pool.submit("a", 0, start=True), *(pool.submit("a", number) for number in range(1, 5))]
+    while not futures[0].running():
+        time.sleep(0.001)
+    closer = threading.Thread(target=pool.close, kwargs={"drain": drain})
+    closer.start()
+    time.sleep(0.05)
+    gate.set()
+    closer.join(PATIENCE)
+    wait(futures, PATIENCE)
+    assert futures[0].result() == (0, 1)
+    assert [future.cancelled() for future in futures[1:]] == [not drain] * 4
+    with pytest.raises(StreamError, match="the pool is closed"):
+        pool.submit("a", 9, start=True)
+    assert threading.active_count() == before
+    pool.close()
+
+
+def test_a_cancelled_frame_is_left_out(gate: threading.Event) -> None:
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=1) as pool:
+        pool.submit("a", 0, start=True)
+        unwanted = pool.submit("a", 1)
+        wanted = pool.submit("a", 2)
+        assert unwanted.cancel()
+        gate.set()
+        assert wanted.result(PATIENCE) == (2, 2)
+        with pytest.raises(CancelledError):
+            unwanted.result(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [({"workers": 0}, "workers is 0"), ({"max_streams": 0}, "max_streams"), ({"idle_seconds": 0}, "idle_seconds is 0")],
+)
+def test_numbers_that_cannot_be_are_refused(named: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        SessionPool(Model(), **named)
+    with pytest.raises(UsageError, match="as load"):
+        SessionPool(object())
+
+
+def test_a_real_model_gives_the_bits_of_plain_sessions(micro_bundle: vd.Bundle) -> None:
+    """Four videos, interleaved by chance, on two workers; one of them goes on from its snapshot half-way."""
+    model = vd.load(micro_bundle, threads=1)
+    generator = np.random.default_rng(0)
+    videos = {f"video {n}": generator.integers(0, 256, (5, 100, 140, 3), np.uint8) for n in range(4)}
+    expected = {name: list(model.track(list(frames))) for name, frames in videos.items()}
+    found: dict[str, list[Any]] = {name: [] for name in videos}
+    with SessionPool(model, workers=2) as pool:
+        order = generator.permutation([name for name in videos for _ in range(5)])
+        for name in map(str, order):
+            number = len(found[name])
+            state = None
+            if name == "video 3" and number == 3:
+                state = pool.snapshot(name).result(PATIENCE).to_bytes()
+            begins = number == 0 or state is not None
+            found[name].append(pool.submit(name, videos[name][number], start=begins, state=state))
+    for name, futures in found.items():
+        for ours, theirs in zip(results(futures), expected[name], strict=True):
+            assert ours.index == theirs.index
+            assert_array_equal(ours.instances.masks, theirs.instances.masks)
+            assert_array_equal(ours.instances.scores, theirs.instances.scores)
+            assert_array_equal(ours.instances.identities, theirs.instances.identities)
