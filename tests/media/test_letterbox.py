@@ -42,6 +42,27 @@ def test_the_content_is_bilinear_and_rounded(original: Size, size: Size) -> None
     assert np.abs(boxed[: content[0], : content[1]] - expected).max() <= 0.5 + 1e-3
 
 
+def bilinear_at_once(image: npt.NDArray[np.uint8], size: Size) -> npt.NDArray[np.uint8]:
+    """The whole picture in float32, first down, then across."""
+    positions = [
+        np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
+        for source, target in zip(image.shape[:2], size, strict=True)
+    ]
+    (top, left), (down, across) = zip(*((p.astype(int), (p % 1).astype(np.float32)) for p in positions), strict=True)
+    rows = image[top].astype(np.float32)
+    rows += (image[np.minimum(top + 1, len(image) - 1)] - rows) * down[:, None, None]
+    pixels, right = rows[:, left], rows[:, np.minimum(left + 1, image.shape[1] - 1)]
+    return (pixels + (right - pixels) * across[:, None] + np.float32(0.5)).astype(np.uint8)
+
+
+@settings(max_examples=100, deadline=None)
+@given(original=sizes, size=sizes)
+def test_bands_of_rows_are_those_of_the_whole_picture_to_the_last_bit(original: Size, size: Size) -> None:
+    image = random_image(original)
+    boxed, content = letterbox(image, size)
+    np.testing.assert_array_equal(boxed[: content[0], : content[1]], bilinear_at_once(image, content))
+
+
 @settings(max_examples=200, deadline=None)
 @given(original=sizes, size=sizes)
 def test_the_content_fills_one_side_and_the_rest_is_zero(original: Size, size: Size) -> None:

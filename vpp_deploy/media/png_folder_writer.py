@@ -65,7 +65,7 @@ class PictureFolderWriter(OutputWriter):
             OutputError: writing failed, for example on a full disk.
         """
         try:
-            Image.fromarray(image).save(self._folder.path / self._own_name(name), format="PNG")
+            Image.fromarray(image).save(self._folder.path / self._own_name(name), format="PNG", compress_level=1)
         except OSError as error:
             raise OutputError(f"{self.path}: writing failed: {error.strerror or error}; is the disk full?") from error
 

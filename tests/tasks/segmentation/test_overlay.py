@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tasks.segmentation.fakes import make_frame, make_instances, make_result, rectangle
-from vpp_deploy.frames import Size
-from vpp_deploy.tasks.segmentation.overlay import draw, identity_colour, pruned_pixels
+from tests.tasks.segmentation.pillow_overlay import draw_with_pillow
+from vpp_deploy.frames import Frame, Size
+from vpp_deploy.tasks.segmentation.overlay import dim_pruned, draw, identity_colour
+from vpp_deploy.tasks.segmentation.results import FrameResult
 
 SIZE = (240, 320)
 NAMES = ("person", "giant panda")
@@ -17,6 +19,13 @@ NAMES = ("person", "giant panda")
 
 def grey(size: Size = SIZE) -> np.ndarray:
     return np.full((*size, 3), 128, np.uint8)
+
+
+def unchanged_pixels(frame: Frame, result: FrameResult) -> np.ndarray:
+    """`[H0, W0]` bool: where the patches that were pruned are not, on a grey frame."""
+    canvas = frame.original.copy()
+    dim_pruned(canvas, frame, result)
+    return (canvas == frame.original).all(axis=2)
 
 
 def test_without_instances_and_selection_points_the_frame_is_unchanged() -> None:
@@ -37,6 +46,20 @@ def test_the_picture_keeps_size_and_type_and_the_frame_is_not_changed(size: Size
     np.testing.assert_array_equal(frame.original, before)
 
 
+@pytest.mark.parametrize("size", [(360, 640), (61, 97), (1080, 400)])
+def test_the_picture_is_that_of_pillow_to_a_level(size: Size) -> None:
+    rng = np.random.default_rng(size[0])
+    frame = make_frame(rng.integers(0, 256, (*size, 3), np.uint8), (64, 96))
+    y, x = np.mgrid[: size[0], : size[1]]
+    places = rng.uniform(0, 1, (8, 3)) * (*size, size[1] / 4)
+    masks = [np.hypot(y - top, x - left) < radius * (1 + 0.5 * np.sin(x / 9)) for top, left, radius in places]
+    scores = rng.uniform(0, 1, len(masks)).tolist()
+    instances = make_instances(masks, size, scores=scores, labels=[0, 1] * 4)
+    result = make_result(instances, kept={"map_selection": range(24), "selection_3": range(3, 20, 2)}, grid=(4, 6))
+    difference = np.abs(draw(frame, result, NAMES).astype(int) - draw_with_pillow(frame, result, NAMES))
+    assert difference.max() <= 1
+
+
 def test_pruned_patches_are_darker_and_kept_ones_are_not() -> None:
     frame = make_frame(grey((256, 256)), (64, 64))
     result = make_result(
@@ -53,8 +76,7 @@ def test_patches_lie_on_the_padded_grid() -> None:
     frame = make_frame(grey((100, 200)), (64, 64))
     assert frame.content_size == (32, 64)
     result = make_result(make_instances([], (100, 200)), kept={"selection_3": [2, *range(8, 16)]}, grid=(4, 4))
-    pruned, _ = pruned_pixels(frame, result)
-    kept = ~pruned
+    kept = unchanged_pixels(frame, result)
     assert kept.any()
     np.testing.assert_array_equal(kept, rectangle((100, 200), 0, 100, 50, 150))
 
@@ -71,12 +93,12 @@ def test_every_pixel_is_pruned_exactly_if_the_patch_of_its_centre_is(
     tokens = grid[0] * grid[1]
     kept = sorted(data.draw(st.sets(st.integers(0, tokens - 1))))
     frame = make_frame(grey(original), (grid[0] * 16, grid[1] * 16))
-    pruned, _ = pruned_pixels(frame, make_result(make_instances([], original), kept={"point": kept}, grid=grid))
+    unchanged = unchanged_pixels(frame, make_result(make_instances([], original), kept={"point": kept}, grid=grid))
     for y in range(original[0]):
         for x in range(original[1]):
             row = int(Fraction(2 * y + 1, 2) * frame.content_size[0] / original[0] / 16)
             column = int(Fraction(2 * x + 1, 2) * frame.content_size[1] / original[1] / 16)
-            assert pruned[y, x] == (row * grid[1] + column not in kept)
+            assert unchanged[y, x] == (row * grid[1] + column in kept)
 
 
 def test_masks_are_tinted_in_the_colour_of_their_identity_with_an_outline() -> None:

@@ -7,11 +7,14 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from pycocotools import mask as coco_mask
 
 from tests.tasks.segmentation.fakes import make_instances, make_result, rectangle
 from vpp_deploy.errors import OutputError
-from vpp_deploy.tasks.segmentation.writers import JsonLinesWriter, YouTubeVisWriter
+from vpp_deploy.tasks.segmentation.writers import JsonLinesWriter, YouTubeVisWriter, encode_mask
 
 SIZE = (20, 30)
 NAMES = ("person", "giant panda")
@@ -27,6 +30,16 @@ def write_and_fail(writer: JsonLinesWriter | YouTubeVisWriter, frames: int) -> N
         for _ in range(frames):
             writer.write(NO_INSTANCES)
         raise RuntimeError
+
+
+@given(
+    mask=st.tuples(st.integers(1, 9), st.integers(1, 12)).flatmap(lambda size: arrays(np.bool_, size)),
+    margins=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+)
+def test_a_mask_is_encoded_as_coco_does_it(mask: np.ndarray, margins: tuple[int, int]) -> None:
+    framed = np.pad(mask, ((0, margins[0]), (margins[1], 0)))
+    expected = coco_mask.encode(np.asfortranarray(framed, np.uint8))
+    assert encode_mask(framed) == {"size": list(framed.shape), "counts": expected["counts"].decode()}
 
 
 def test_a_line_holds_everything_about_the_frame(tmp_path: Path) -> None:

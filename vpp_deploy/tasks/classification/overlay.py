@@ -7,29 +7,31 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.frames import Frame
 from vpp_deploy.media.drawing import (
+    Canvas,
     Mask,
+    blend,
     dim,
     draw_header,
     header_pad,
     header_step,
     keep_ratio_lines,
-    patch_edges,
+    lines_of,
+    patch_rows,
     shorten,
     text_font,
 )
 from vpp_deploy.tasks.classification.resize import visible_region
 from vpp_deploy.tasks.classification.results import ClassificationResult
 
-_HEAT: Final = 0.4
-"""Opacity of the heat map."""
+_HEAT: Final = 102
+"""Opacity of the heat map, 0..255."""
 _VEIL: Final = 150
 """Opacity of the grey over what the model does not see, 0..255."""
-_GREY: Final = (96, 96, 96)
+_GREY: Final = 96
 _SCALE: Final = ((20, 20, 120), (20, 130, 200), (60, 190, 90), (250, 220, 50), (230, 40, 20))
 """Colours from the least to the most significant patch."""
 
@@ -51,11 +53,11 @@ def draw_classification(
     Returns:
         `[H0, W0, 3]` uint8 RGB at the source's size. The frame itself is not changed.
     """
-    canvas = Image.fromarray(frame.original)
+    canvas = frame.original.copy()
     if result.kept:
-        _draw_patches(canvas, frame.original, *_finest_layer(frame, result), manifest)
+        _draw_patches(canvas, *_finest_layer(frame, result), manifest)
     draw_header(canvas, _header_lines(canvas, result, manifest))
-    return np.array(canvas)
+    return canvas
 
 
 def patches_of_pixels(length: int, begin: float, end: float, patches: int) -> npt.NDArray[np.intp]:
@@ -100,34 +102,30 @@ def _finest_layer(frame: Frame, result: ClassificationResult) -> tuple[npt.NDArr
 
 
 def _draw_patches(
-    canvas: Image.Image,
-    picture: npt.NDArray[np.uint8],
-    significance: npt.NDArray[np.float32],
-    pruned: Mask,
-    manifest: ClassificationManifest,
+    canvas: Canvas, significance: npt.NDArray[np.float32], pruned: Mask, manifest: ClassificationManifest
 ) -> None:
-    region = visible_region((canvas.height, canvas.width), manifest.frame_size, manifest.preprocessing)
-    rows = patches_of_pixels(canvas.height, region.top, region.bottom, pruned.shape[0])
-    columns = patches_of_pixels(canvas.width, region.left, region.right, pruned.shape[1])
+    height, width = canvas.shape[:2]
+    region = visible_region((height, width), manifest.frame_size, manifest.preprocessing)
+    rows = patches_of_pixels(height, region.top, region.bottom, pruned.shape[0])
+    columns = patches_of_pixels(width, region.left, region.right, pruned.shape[1])
     top, bottom = np.searchsorted(rows, (0, pruned.shape[0]))
     left, right = np.searchsorted(columns, (0, pruned.shape[1]))
-    box = int(left), int(top), int(right), int(bottom)
-    rows, columns = rows[top:bottom], columns[left:right]
-    canvas.paste(_GREY, mask=Image.new("L", canvas.size, _VEIL))
-    if not (len(rows) and len(columns)):
+    middle = canvas[top:bottom]
+    for hidden in (canvas[:top], canvas[bottom:], middle[:, :left], middle[:, right:]):
+        blend(lines_of(hidden), _GREY, _VEIL)
+    seen, rows, columns = middle[:, left:right], rows[top:bottom], columns[left:right]
+    if not seen.size:
         return
-    # Cut out with numpy: Pillow warns of large pictures when it crops, and in the end refuses.
-    seen = Image.fromarray(picture[top:bottom, left:right])
-    heat = _SCALE_TABLE[np.round(255 * significance).astype(np.intp)]
-    seen = Image.blend(seen, Image.fromarray(heat[rows].take(columns, axis=1)), _HEAT)
-    dim(seen, pruned[rows].take(columns, axis=1), patch_edges(rows, columns))
-    canvas.paste(seen, box)
+    heat = _SCALE_TABLE[np.round(255 * significance).astype(np.intp)].astype(np.uint16)
+    for row, band in patch_rows(rows):
+        blend(lines_of(seen[band]), heat[row, columns].ravel(), _HEAT)
+    dim(seen, pruned, rows, columns)
 
 
-def _header_lines(canvas: Image.Image, result: ClassificationResult, manifest: ClassificationManifest) -> list[str]:
+def _header_lines(canvas: Canvas, result: ClassificationResult, manifest: ClassificationManifest) -> list[str]:
     """The labels, as many as half the picture has room for but at least one, and the keep ratios."""
-    font, width = text_font(canvas), canvas.width - 2 * header_pad(canvas)
-    room = max(1, canvas.height // 2 // header_step(canvas) - bool(result.kept))
+    font, width = text_font(canvas), canvas.shape[1] - 2 * header_pad(canvas)
+    room = max(1, len(canvas) // 2 // header_step(canvas) - bool(result.kept))
     lines = [
         shorten(f"{score:.1%}  {manifest.class_names[label]}", font, width)
         for label, score in zip(result.labels[:room].tolist(), result.scores.tolist(), strict=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
@@ -12,6 +13,7 @@ from time import perf_counter
 from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
+from vpp_deploy.media.overlap import ReadAhead, WriteBehind, depths_for
 from vpp_deploy.tasks.classification.overlay_writer import OverlayWriter
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.classification.results import ClassificationResult
@@ -48,7 +50,8 @@ class ClassificationSummary:
         original_size: height and width of the source in pixels; None where images differ in size.
         keep_ratios: share of the patches kept at each pruning point, in [0, 1].
         wall_seconds: from opening the input to closing the outputs.
-        seconds: wall time of all frames by part (`PARTS`).
+        seconds: wall time of all frames by part (`PARTS`). Decoding and drawing go on beside the others, so that the
+            sum may exceed `wall_seconds`.
         problem: damage found in the video, as one line, or None.
     """
 
@@ -96,16 +99,19 @@ def run_classification(
     begin = perf_counter()
     seconds = dict.fromkeys(PARTS, 0.0)
     keep_ratios: dict[str, float] = {}
+    drawing: list[float] = []
     samples = 0
     with ExitStack() as stack:
         reader = stack.enter_context(read_pictures(path, session.manifest, max_frames))
         group = stack.enter_context(OutputGroup())
-        frames = _Frames(reader)
+        depths = depths_for(reader.original_size)
+        frames = _Frames(stack.enter_context(ReadAhead(reader, depths.ahead)))
+        behind = stack.enter_context(WriteBehind(depths.behind))
         sinks: list[Callable[[ClassificationResult], None]] = [each]
         if outputs.overlay is not None:
             overlay = group.add(OverlayWriter(outputs.overlay, reader, session.manifest))
             frames.observe = overlay.add
-            sinks.append(overlay.write)
+            sinks.append(lambda result: behind.submit(partial(overlay.write, result), drawing.append))
         if outputs.json_lines is not None:
             lines = group.add(ClassificationLinesWriter(outputs.json_lines, session.manifest.class_names))
             sinks.append(lines.write)
@@ -124,7 +130,7 @@ def run_classification(
         original_size=frames.sizes.pop() if len(frames.sizes) == 1 else None,
         keep_ratios=keep_ratios,
         wall_seconds=perf_counter() - begin,
-        seconds=seconds | {"decode": frames.seconds},
+        seconds=seconds | {"decode": frames.seconds, "write": seconds["write"] + sum(drawing)},
         problem=reader.problem,
     )
 
@@ -136,7 +142,7 @@ class _Frames(Iterator[Frame]):
         observe: is shown each frame.
     """
 
-    def __init__(self, source: Iterator[Frame]) -> None:
+    def __init__(self, source: ReadAhead[Frame]) -> None:
         self.observe: Callable[[Frame], None] = lambda frame: None
         self.count = 0
         self.seconds = 0.0
@@ -144,9 +150,8 @@ class _Frames(Iterator[Frame]):
         self._source = source
 
     def __next__(self) -> Frame:
-        start = perf_counter()
         frame = next(self._source)
-        self.seconds += perf_counter() - start
+        self.seconds += self._source.seconds
         self.count += 1
         self.sizes.add(frame.original_size)
         self.observe(frame)

@@ -7,27 +7,25 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
 
 from vpp_deploy.frames import Frame
 from vpp_deploy.media.drawing import (
+    Canvas,
     Colour,
-    Mask,
     dim,
     draw_header,
+    fill,
     font_size,
     keep_ratio_lines,
     line_width,
-    patch_edges,
-    readable_on,
-    text_font,
-    text_size,
+    text_on_colour,
+    tint,
 )
 from vpp_deploy.media.letterbox import token_index
 from vpp_deploy.tasks.segmentation.results import FrameResult, Instances
 
-# Opacities, 0..255.
-_MASK, _OUTLINE = 96, 255
+_MASK = 96
+"""Opacity, 0..255."""
 
 
 def draw(frame: Frame, result: FrameResult, class_names: Sequence[str]) -> npt.NDArray[np.uint8]:
@@ -41,7 +39,7 @@ def draw(frame: Frame, result: FrameResult, class_names: Sequence[str]) -> npt.N
     Returns:
         `[H0, W0, 3]` uint8 RGB at the source's size. The frame itself is not changed.
     """
-    canvas = Image.fromarray(frame.original)
+    canvas = frame.original.copy()
     if result.kept:
         dim_pruned(canvas, frame, result)
     weakest_first = [int(row) for row in np.argsort(result.instances.scores, kind="stable")]
@@ -50,7 +48,7 @@ def draw(frame: Frame, result: FrameResult, class_names: Sequence[str]) -> npt.N
     header = draw_keep_ratios(canvas, result.keep_ratios) if result.kept else 0
     for row in weakest_first:
         draw_label(canvas, result.instances, row, class_names, below=header)
-    return np.array(canvas)
+    return canvas
 
 
 def identity_colour(identity: int) -> Colour:
@@ -59,47 +57,35 @@ def identity_colour(identity: int) -> Colour:
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def pruned_pixels(frame: Frame, result: FrameResult) -> tuple[Mask, Mask]:
-    """Where the last selection point of the frame pruned, at the source's size.
-
-    Returns:
-        `[H0, W0]` bool: pixels whose centre lies in a pruned patch; and `[H0, W0]` bool: pixels in the first row or
-        column of any patch (nowhere, if patches are too small for lines between them).
-    """
+def dim_pruned(canvas: Canvas, frame: Frame, result: FrameResult) -> None:
+    """Darken the patches that the last selection point pruned, with slightly darker lines between them."""
     kept = np.zeros(result.grid[0] * result.grid[1], np.bool_)
     kept[list(result.kept.values())[-1]] = True
     rows = token_index(frame.original_size[0], frame.content_size[0], frame.image.shape[0], result.grid[0])
     columns = token_index(frame.original_size[1], frame.content_size[1], frame.image.shape[1], result.grid[1])
-    pruned = ~kept.reshape(result.grid)[rows].take(columns, axis=1)
-    return pruned, patch_edges(rows, columns)
+    dim(canvas, ~kept.reshape(result.grid), rows, columns)
 
 
-def dim_pruned(canvas: Image.Image, frame: Frame, result: FrameResult) -> None:
-    """Darken the patches that the last selection point pruned, with slightly darker lines between them."""
-    dim(canvas, *pruned_pixels(frame, result))
-
-
-def paint_mask(canvas: Image.Image, instances: Instances, row: int) -> None:
+def paint_mask(canvas: Canvas, instances: Instances, row: int) -> None:
     """Fill one instance's mask with its colour, translucent, with an opaque outline; and draw its box."""
     left, top, right, bottom = _box(instances, row)
     if right <= left or bottom <= top:
         return
-    mask = instances.masks[row, top:bottom, left:right]
+    mask, area = instances.masks[row, top:bottom, left:right], canvas[top:bottom, left:right]
     line = line_width(canvas)
-    padded = np.pad(mask, line)
-    height, width = mask.shape
     inner = mask.copy()
-    for dy, dx in ((0, line), (2 * line, line), (line, 0), (line, 2 * line)):
-        inner &= padded[dy : dy + height, dx : dx + width]
-    opacity = np.where(inner, np.uint8(_MASK), mask * np.uint8(_OUTLINE))
+    for inside, covered in ((inner, mask), (inner.T, mask.T)):  # along both axes, from both sides
+        inside[:line] = inside[-line:] = False
+        inside[line:] &= covered[:-line]
+        inside[:-line] &= covered[line:]
     colour = identity_colour(int(instances.identities[row]))
-    canvas.paste(colour, (left, top), Image.fromarray(opacity))
-    ImageDraw.Draw(canvas).rectangle((left, top, right - 1, bottom - 1), outline=colour, width=max(1, line // 2))
+    tint(area, colour, _MASK, inner)
+    fill(area, colour, mask ^ inner)
+    frame = max(1, line // 2)
+    area[:frame] = area[-frame:] = area[:, :frame] = area[:, -frame:] = colour
 
 
-def draw_label(
-    canvas: Image.Image, instances: Instances, row: int, class_names: Sequence[str], *, below: int = 0
-) -> None:
+def draw_label(canvas: Canvas, instances: Instances, row: int, class_names: Sequence[str], *, below: int = 0) -> None:
     """Write `#identity class score` on the instance's colour: above its box, or inside where there is no room.
 
     The label stays below the first `below` rows of the picture.
@@ -109,17 +95,15 @@ def draw_label(
         return
     name = class_names[int(instances.labels[row])]
     text = f"#{int(instances.identities[row])} {name} {float(instances.scores[row]):.2f}"
-    font, pad = text_font(canvas), font_size(canvas) // 4
-    width, height = text_size(font, text, pad)
-    x = max(0, min(left, canvas.width - width))
-    y = top - height if top - height >= below else min(max(top, below), max(0, canvas.height - height))
-    colour = identity_colour(int(instances.identities[row]))
-    pen = ImageDraw.Draw(canvas)
-    pen.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    pen.text((x + pad, y + height / 2), text, font=font, fill=readable_on(colour), anchor="lm")
+    label = text_on_colour(text, identity_colour(int(instances.identities[row])), font_size(canvas))
+    height, width = label.shape[:2]
+    x = max(0, min(left, canvas.shape[1] - width))
+    y = top - height if top - height >= below else min(max(top, below), max(0, len(canvas) - height))
+    place = canvas[y : y + height, x : x + width]
+    place[...] = label[: place.shape[0], : place.shape[1]]
 
 
-def draw_keep_ratios(canvas: Image.Image, keep_ratios: Mapping[str, float]) -> int:
+def draw_keep_ratios(canvas: Canvas, keep_ratios: Mapping[str, float]) -> int:
     """A strip at the top with the share of tokens that each selection point kept; returns its height in pixels."""
     return draw_header(canvas, keep_ratio_lines(canvas, "tokens kept", keep_ratios))
 

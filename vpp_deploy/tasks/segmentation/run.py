@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +14,7 @@ from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
+from vpp_deploy.media.overlap import ReadAhead, WriteBehind, depths_for
 from vpp_deploy.media.reader import VideoReader, read_video
 from vpp_deploy.media.writer import VideoWriter
 from vpp_deploy.tasks.common import PARTS, Progress
@@ -52,7 +54,8 @@ class VideoSummary:
         tracks: number of distinct identities.
         keep_ratios: share of all tokens kept at each selection point, in [0, 1], mean over the frames that have it.
         wall_seconds: from opening the video to closing the outputs.
-        seconds: wall time of each frame by part (`PARTS`).
+        seconds: wall time of each frame by part (`PARTS`). Decoding, and drawing into a video, go on beside the others,
+            so that the sum may exceed `wall_seconds`.
         candidates_dropped: of each frame, see `FrameResult`.
         tracks_not_fed: of each frame, see `FrameResult`.
         problem: damage found in the video, as one line, or None.
@@ -79,9 +82,9 @@ def run_video(
 ) -> VideoSummary:
     """Run a session over a whole video, from an empty state.
 
-    Outputs are opened before the first frame and appear under their names together, when all went well; see their
-    writers for what an error leaves. Of a damaged video, everything that can be decoded counts
-    (`VideoSummary.problem` tells).
+    Frames are decoded a little ahead of the session and drawn a little behind it, in threads of their own. Outputs are
+    opened before the first frame and appear under their names together, when all went well; see their writers for what
+    an error leaves. Of a damaged video, everything that can be decoded counts (`VideoSummary.problem` tells).
 
     Args:
         session: is reset first.
@@ -104,46 +107,54 @@ def run_video(
     with ExitStack() as stack:
         reader = stack.enter_context(read_video(video, session.engine.frame_size, max_frames=max_frames))
         group = stack.enter_context(OutputGroup())
-        sinks = _open_sinks(group, outputs, reader, session.manifest.class_names)
-        frame, seconds = _timed_next(reader)
+        draw_frame, sinks = _open_sinks(group, outputs, reader, session.manifest.class_names)
+        depths = depths_for(reader.original_size)
+        frames = stack.enter_context(ReadAhead(reader, depths.ahead))
+        behind = stack.enter_context(WriteBehind(depths.behind))
+        frame, decode = next(frames, None), frames.seconds
         while frame is not None:
             result = session(frame)
             try:
-                following, following_seconds = _timed_next(reader)
+                following, following_decode = next(frames, None), frames.seconds
                 if following is not None:
                     session.prefetch(following)  # while this frame is drawn and written
             finally:  # whatever is wrong with the next frame, this one is written
-                begin_write = perf_counter()
+                start = perf_counter()
                 for write in sinks:
                     write(frame, result)
-                record.add(result, decode=seconds, write=perf_counter() - begin_write)
+                record.add(result, decode=decode, write=perf_counter() - start)
+                if draw_frame is not None:
+                    behind.submit(partial(draw_frame, frame, result), record.add_drawing)
                 progress(record.frames, reader.frame_count)
-            frame, seconds = following, following_seconds
+            frame, decode = following, following_decode
     return record.summary(reader, perf_counter() - begin)
 
 
 _Sink = Callable[[Frame, FrameResult], None]
 
 
-def _open_sinks(group: OutputGroup, outputs: Outputs, reader: VideoReader, class_names: Sequence[str]) -> list[_Sink]:
+def _open_sinks(
+    group: OutputGroup, outputs: Outputs, reader: VideoReader, class_names: Sequence[str]
+) -> tuple[_Sink | None, list[_Sink]]:
+    """What draws into the video, if there is one, and what writes the other outputs.
+
+    The latter may be streams. Where whoever reads one has stopped, the main thread waits, so that signals end the wait.
+    """
+    draw_frame: _Sink | None = None
     sinks: list[_Sink] = []
     if outputs.video is not None:
         video = group.add(VideoWriter(outputs.video, reader.original_size, reader.frame_rate, reader.time_base))
-        sinks.append(lambda frame, result: video.write(draw(frame, result, class_names), frame.time))
+
+        def draw_frame(frame: Frame, result: FrameResult) -> None:
+            video.write(draw(frame, result, class_names), frame.time)
+
     if outputs.json_lines is not None:
         lines = group.add(JsonLinesWriter(outputs.json_lines, class_names))
         sinks.append(lambda frame, result: lines.write(result, name=frame.name))
     if outputs.youtube_vis is not None:
         submission = group.add(YouTubeVisWriter(outputs.youtube_vis))
         sinks.append(lambda frame, result: submission.write(result))
-    return sinks
-
-
-def _timed_next(reader: VideoReader) -> tuple[Frame | None, float]:
-    """The next frame, None after the last one, and the seconds that it took to decode."""
-    start = perf_counter()
-    frame = next(reader, None)
-    return frame, perf_counter() - start
+    return draw_frame, sinks
 
 
 class _Record:
@@ -151,6 +162,7 @@ class _Record:
 
     def __init__(self, manifest: SegmentationManifest) -> None:
         self.frames = 0
+        self._drawn = 0
         self._identities: set[int] = set()
         self._keep_ratios: dict[str, list[float]] = {point.name: [] for point in manifest.pruning_points}
         self._seconds: dict[str, list[float]] = {part: [] for part in PARTS}
@@ -166,6 +178,11 @@ class _Record:
             self._seconds[part].append(seconds)
         self._candidates_dropped.append(result.candidates_dropped)
         self._tracks_not_fed.append(result.tracks_not_fed)
+
+    def add_drawing(self, seconds: float) -> None:
+        """Count the time of the next frame's drawing and encoding, too, as that of writing."""
+        self._seconds["write"][self._drawn] += seconds
+        self._drawn += 1
 
     def summary(self, reader: VideoReader, wall_seconds: float) -> VideoSummary:
         return VideoSummary(

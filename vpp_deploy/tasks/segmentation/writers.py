@@ -14,6 +14,7 @@ from pycocotools import mask as coco_mask
 from vpp_deploy.files.outputs import OutputFile, OutputWriter
 from vpp_deploy.media.json_lines import JsonLinesFile
 from vpp_deploy.tasks.segmentation.results import FrameResult
+from vpp_deploy.tasks.segmentation.tracking.boxes import EMPTY_BOX, tight_box
 
 Rle = dict[str, Any]
 """COCO's compressed run-length encoding: `{"size": [height, width], "counts": str}`."""
@@ -21,8 +22,28 @@ Rle = dict[str, Any]
 
 def encode_mask(mask: npt.NDArray[np.bool_]) -> Rle:
     """A mask `[H, W]` as COCO compressed RLE."""
-    rle = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": [int(length) for length in rle["size"]], "counts": rle["counts"].decode("ascii")}
+    size = [int(length) for length in mask.shape]
+    rle = coco_mask.frPyObjects({"size": size, "counts": _run_lengths(mask)}, *size)
+    return {"size": size, "counts": rle["counts"].decode("ascii")}
+
+
+def _run_lengths(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """Lengths of the runs of a mask `[H, W]` down its columns, in turn outside and inside, from its tight box alone."""
+    box, height = tight_box(mask), mask.shape[0]
+    if box == EMPTY_BOX:
+        return [mask.size]
+    region = mask[box.window]
+    changes = np.empty((len(region) + 1, region.shape[1]), np.bool_)
+    changes[0], changes[-1] = region[0], region[-1]
+    np.not_equal(region[1:], region[:-1], out=changes[1:-1])
+    row, column = np.divmod(np.flatnonzero(changes), region.shape[1])
+    edges = np.sort((box.x1 + column) * height + box.y1 + row)
+    joined = np.flatnonzero(edges[1:] == edges[:-1])  # a run to the lowest row that goes on in the next column
+    edges = np.delete(edges, np.concatenate([joined, joined + 1]))
+    if edges[-1] == mask.size:
+        edges = edges[:-1]
+    lengths: list[int] = np.diff(edges, prepend=0, append=mask.size).tolist()
+    return lengths
 
 
 class JsonLinesWriter(JsonLinesFile):

@@ -227,7 +227,7 @@ def test_calls_that_make_no_sense(
 ) -> None:
     for engines, mode, reason in [
         ([], "topk", "no engine"),
-        (["openvino"], "topk", "unknown engine 'openvino'; use one of torch, onnxruntime"),
+        (["abacus"], "topk", "unknown engine 'abacus'; use one of torch, onnxruntime"),
         (["torch", "torch"], "topk", "each can be evaluated once"),
         (["torch", "onnxruntime"], "threshold", "for torch, not for onnxruntime"),
     ]:

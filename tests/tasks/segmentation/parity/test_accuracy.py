@@ -16,7 +16,7 @@ from tests.tasks.segmentation.parity.perturbed import Arrays, PerturbedEngine
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import ParityError
-from vpp_deploy.exporters.precision import PRECISIONS, tolerances_of
+from vpp_deploy.exporters.precision import exported_precisions, tolerances_of
 from vpp_deploy.families.vpp.reference import TorchEngine
 from vpp_deploy.tasks import check_parity
 from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores
@@ -94,7 +94,7 @@ def test_an_engine_with_worse_masks_fails(
     assert "Parity: failed" in shown(whole)
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", exported_precisions())
 @pytest.mark.parametrize(("ap", "problems"), [(50.09, 0), (49.91, 0), (50.11, 1), (49.89, 1)])
 def test_a_tenth_of_a_point_is_the_bar_in_both_directions(
     precision: str, ap: float, problems: int, report: ParityReport

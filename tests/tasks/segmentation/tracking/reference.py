@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from vpp_deploy.tasks.segmentation.tracking.mask_resize import AxisResize
+
 Size = tuple[int, int]
 
 
@@ -21,6 +23,27 @@ def bilinear(images: np.ndarray, size: Size) -> np.ndarray:
         fraction = np.expand_dims(position - lower, 2 - axis)
         images = np.take(images, lower, axis) * (1 - fraction) + np.take(images, upper, axis) * fraction
     return images
+
+
+def resized_whole(logits: np.ndarray, rows: AxisResize, columns: AxisResize) -> tuple[np.ndarray, float]:
+    """The mask of logits `[h, w]` and its mean probability, each band of rows in one product.
+
+    Bands and sums are those of `resize_mask`, to the last bit.
+    """
+    positive = logits > 0
+    ys, xs = (axis.reached(np.flatnonzero(positive.any(1 - n))) for n, axis in enumerate((rows, columns)))
+    mask = np.zeros((len(rows.weights), len(columns.weights)), bool)
+    used = columns.support(xs)
+    widened = logits[:, used] @ columns.weights[xs, used].T
+    probability = 0.0
+    for start in range(ys.start, ys.stop, 48):
+        band = slice(start, min(start + 48, ys.stop))
+        used = rows.support(band)
+        resized = rows.weights[band, used] @ widened[used]
+        mask[band, xs] = resized > 0
+        sigmoid = np.reciprocal(np.exp(-np.maximum(resized, 0)) + np.float32(1))
+        probability += float(np.dot(sigmoid.ravel(), mask[band, xs].ravel().astype(np.float32)))
+    return mask, probability / (np.count_nonzero(mask) + 1e-6)
 
 
 def assert_masks_follow(masks: np.ndarray, expected: np.ndarray, logits: np.ndarray) -> None:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tasks.segmentation.tracking.reference import assert_masks_follow, two_step_logits
+from tests.tasks.segmentation.tracking.reference import assert_masks_follow, resized_whole, two_step_logits
 from vpp_deploy.tasks.segmentation.tracking.boxes import tight_box
 from vpp_deploy.tasks.segmentation.tracking.detections import Detections, decode_detections
 from vpp_deploy.tasks.segmentation.tracking.mask_resize import axis_resize, resize_mask
@@ -79,6 +79,19 @@ def test_skipping_what_cannot_be_positive_changes_nothing(
     assert summary.mean_probability == pytest.approx((sigmoid * mask).sum() / (mask.sum() + 1e-6), abs=1e-5)
     assert 0 <= summary.mean_probability <= 1
     assert summary.box == tight_box(mask)
+
+
+@pytest.mark.parametrize("size", [(720, 1280), (270, 480), (61, 95)])
+@pytest.mark.parametrize("seed", [5, 6, 8])
+def test_products_in_pieces_equal_whole_ones_to_the_last_bit(seed: int, size: tuple[int, int]) -> None:
+    row_axis, column_axis = axis_resize(96, 384, 360, size[0]), axis_resize(160, 640, 640, size[1])
+    logits = random_logits(seed, 96, 160)
+    mask = np.zeros(size, bool)
+    summary = resize_mask(logits, row_axis, column_axis, mask)
+    expected, mean_probability = resized_whole(logits, row_axis, column_axis)
+    assert expected.any()
+    np.testing.assert_array_equal(mask, expected)
+    assert summary.mean_probability == mean_probability
 
 
 def test_a_tight_box_is_exclusive_at_its_far_end() -> None:

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vpp_deploy.tasks.segmentation.tracking.suppression import unsuppressed
+from vpp_deploy.tasks.segmentation.tracking.suppression import Outline, unsuppressed, whole_masks
 
 
 def greedy_over_whole_masks(masks: np.ndarray, threshold: float, protected: int) -> list[int]:
@@ -36,15 +36,17 @@ def rectangles(seed: int, count: int) -> np.ndarray:
 @settings(max_examples=100, deadline=None)
 def test_tight_boxes_change_no_decision(seed: int, count: int, threshold: float, protected: int) -> None:
     masks = rectangles(seed, count)
-    assert unsuppressed(masks, threshold, protected).tolist() == greedy_over_whole_masks(masks, threshold, protected)
+    outlines = [Outline.of(mask) for mask in masks]
+    np.testing.assert_array_equal(whole_masks(outlines, (20, 30)), masks)
+    assert unsuppressed(outlines, threshold, protected).tolist() == greedy_over_whole_masks(masks, threshold, protected)
 
 
 def test_two_empty_masks_overlap_fully() -> None:
-    assert unsuppressed(np.zeros((2, 4, 4), bool), 0.7).tolist() == [0]
+    assert unsuppressed([Outline.of(mask) for mask in np.zeros((2, 4, 4), bool)], 0.7).tolist() == [0]
 
 
 def test_a_suppressed_mask_suppresses_nothing() -> None:
     masks = np.zeros((3, 1, 30), bool)
     for n, mask in enumerate(masks):
         mask[:, 5 * n : 5 * n + 20] = True  # neighbours overlap by 0.6, the outer two by 1/3
-    assert unsuppressed(masks, 0.4).tolist() == [0, 2]
+    assert unsuppressed([Outline.of(mask) for mask in masks], 0.4).tolist() == [0, 2]

@@ -16,13 +16,20 @@ class Box(NamedTuple):
     x2: int
     y2: int
 
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Its rows and columns, to index `[H, W]` with."""
+        return slice(self.y1, self.y2), slice(self.x1, self.x2)
+
 
 EMPTY_BOX: Final = Box(0, 0, 0, 0)
 
 
 def tight_box(mask: npt.NDArray[np.bool_], top: int = 0, left: int = 0) -> Box:
     """The smallest box around a `[H, W]` mask whose first pixel lies at (`top`, `left`); zeros for an empty mask."""
-    ys, xs = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    ys = np.flatnonzero(mask.any(axis=1))
     if not len(ys):
         return EMPTY_BOX
-    return Box(left + int(xs[0]), top + int(ys[0]), left + int(xs[-1]) + 1, top + int(ys[-1]) + 1)
+    y1, y2 = int(ys[0]), int(ys[-1]) + 1
+    xs = np.flatnonzero(mask[y1:y2].any(axis=0))
+    return Box(left + int(xs[0]), top + y1, left + int(xs[-1]) + 1, top + y2)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.frames import Size
-from vpp_deploy.tasks.segmentation.tracking.mask_resize import axis_resize, resize_mask
+from vpp_deploy.tasks.segmentation.tracking.mask_resize import MaskSummary, axis_resize, resize_mask
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -40,15 +40,20 @@ class Detections:
     def __len__(self) -> int:
         return len(self.query_indices)
 
-    def take(self, index: Integers) -> Detections:
-        """The detections at `index` `[k]`, in that order."""
+    @property
+    def size(self) -> Size:
+        """Height and width of the source picture in pixels."""
+        return self.masks.shape[1], self.masks.shape[2]
+
+    def take(self, index: Integers, masks: npt.NDArray[np.bool_] | None = None) -> Detections:
+        """The detections at `index` `[k]`, in that order; with their masks, where the caller has them already."""
         return Detections(
             query_indices=self.query_indices[index],
             rows=self.rows[index],
             labels=self.labels[index],
             scores=self.scores[index],
             boxes=self.boxes[index],
-            masks=self.masks[index],
+            masks=self.masks[index] if masks is None else masks,
         )
 
     @classmethod
@@ -117,14 +122,15 @@ def decode_detections(
     mean_probabilities = np.zeros(len(rows))
     boxes = np.zeros((len(rows), 4), np.float32)
     masks = np.zeros((len(rows), *original_size), np.bool_)
-    resized: dict[int, int] = {}
+    resized: dict[int, tuple[MaskSummary, npt.NDArray[np.bool_]]] = {}
     for n, row in enumerate(rows.tolist()):
-        source = resized.setdefault(row, n)
-        if source == n:
-            summary = resize_mask(mask_logits[row], row_axis, column_axis, masks[n])
-            mean_probabilities[n], boxes[n] = summary.mean_probability, summary.box
+        if row in resized:
+            summary, mask = resized[row]
+            masks[n][summary.box.window] = mask[summary.box.window]
         else:
-            mean_probabilities[n], boxes[n], masks[n] = mean_probabilities[source], boxes[source], masks[source]
+            summary = resize_mask(mask_logits[row], row_axis, column_axis, masks[n])
+            resized[row] = summary, masks[n]
+        mean_probabilities[n], boxes[n] = summary.mean_probability, summary.box
     return Detections(
         query_indices=query_indices[rows].astype(np.int64),
         rows=rows,

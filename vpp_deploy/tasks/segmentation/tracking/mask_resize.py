@@ -21,6 +21,11 @@ Floats = npt.NDArray[np.float32]
 
 _ROWS_AT_ONCE: Final = 48
 """Output rows computed together: few enough that their logits stay in a core's cache."""
+_COLUMNS_AT_ONCE: Final = 128
+"""Output columns computed together: few enough that most of the zeros of their weights are left out."""
+_LARGEST_PRODUCT: Final = 1 << 18
+"""Multiplications up to which OpenBLAS starts no threads: waiting for them takes longer than such a product, and where
+the processors are busy with other work many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,28 +109,48 @@ def resize_mask(logits: Floats, rows: AxisResize, columns: AxisResize, mask: npt
     x_range = columns.reached(np.flatnonzero(positive.any(axis=0)))
     if y_range.start == y_range.stop or x_range.start == x_range.stop:
         return MaskSummary(0.0, EMPTY_BOX)
-    x_support = columns.support(x_range)
-    widened = logits[:, x_support] @ columns.weights[x_range, x_support].T
+    used = rows.support(y_range)
+    widened = _widened(logits, used, columns, x_range)
+    np.negative(widened[used], out=widened[used])  # as exp will need them; all that follows is exact but for the sign
+    negated, inside = np.empty((2, _ROWS_AT_ONCE, widened.shape[1]), np.float32)
     probability = 0.0
     for start in range(y_range.start, y_range.stop, _ROWS_AT_ONCE):
         band = slice(start, min(start + _ROWS_AT_ONCE, y_range.stop))
-        y_support = rows.support(band)
-        resized = rows.weights[band, y_support] @ widened[y_support]
-        np.greater(resized, 0, out=mask[band, x_range])
-        probability += _probability_inside(resized, mask[band, x_range])
+        y_support, count = rows.support(band), band.stop - band.start
+        _multiply(rows.weights[band, y_support], widened[y_support], negated[:count])
+        np.less(negated[:count], 0, out=mask[band, x_range])
+        np.copyto(inside[:count], mask[band, x_range])
+        probability += _probability_inside(negated[:count], inside[:count])
     region = mask[y_range, x_range]
     mean_probability = probability / (np.count_nonzero(region) + 1e-6)
     return MaskSummary(mean_probability, tight_box(region, top=y_range.start, left=x_range.start))
 
 
-def _probability_inside(logits: Floats, mask: npt.NDArray[np.bool_]) -> float:
-    """Σ(sigmoid·mask), where the mask is `logits > 0`. Overwrites `logits`."""
-    np.maximum(logits, 0, out=logits)  # keeps exp from overflowing outside the mask, where the result is not used
-    np.negative(logits, out=logits)
-    np.exp(logits, out=logits)
-    logits += 1
-    np.reciprocal(logits, out=logits)
-    return float(np.dot(logits.ravel(), mask.ravel().astype(np.float32)))
+def _widened(logits: Floats, used: slice, columns: AxisResize, x_range: slice) -> Floats:
+    """Mask logits `[h, w]` resized along the horizontal axis to `[h, x_range]`; only the rows that are used are set."""
+    widened = np.empty((len(logits), x_range.stop - x_range.start), np.float32)
+    for start in range(x_range.start, x_range.stop, _COLUMNS_AT_ONCE):
+        piece = slice(start, min(start + _COLUMNS_AT_ONCE, x_range.stop))
+        support = columns.support(piece)
+        out = widened[used, piece.start - x_range.start : piece.stop - x_range.start]
+        _multiply(logits[used, support], columns.weights[piece, support].T, out)
+    return widened
+
+
+def _multiply(a: Floats, b: Floats, out: Floats) -> None:
+    """Write `a @ b` into `out`, in products that BLAS does not start threads for."""
+    step = max(1, _LARGEST_PRODUCT // a.size)
+    for start in range(0, b.shape[1], step):
+        np.matmul(a, b[:, start : start + step], out=out[:, start : start + step])
+
+
+def _probability_inside(negated: Floats, inside: Floats) -> float:
+    """Σ(sigmoid·mask) of negated logits, where the mask, of zeros and ones, is `negated < 0`. Overwrites `negated`."""
+    np.minimum(negated, 0, out=negated)  # keeps exp from overflowing outside the mask, where the result is not used
+    np.exp(negated, out=negated)
+    negated += 1
+    np.reciprocal(negated, out=negated)
+    return float(np.dot(negated.ravel(), inside.ravel()))
 
 
 def _bilinear(inputs: int, outputs: int) -> npt.NDArray[np.float64]:

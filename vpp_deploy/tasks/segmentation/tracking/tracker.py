@@ -12,7 +12,7 @@ from vpp_deploy.engines.stream_state import is_count, no_snapshot
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.segmentation.results import Instances
 from vpp_deploy.tasks.segmentation.tracking.detections import Detections
-from vpp_deploy.tasks.segmentation.tracking.suppression import unsuppressed
+from vpp_deploy.tasks.segmentation.tracking.suppression import Outline, unsuppressed, whole_masks
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -181,7 +181,8 @@ class QueryTracker:
         tracked, new = order[is_track], order[~is_track]
         self._check_slots(detections.query_indices[tracked])
 
-        tracked = tracked[unsuppressed(detections.masks[tracked], spec.existing_iou)]  # rule 3
+        outlines = {row: Outline.of(detections.masks[row]) for row in order.tolist()}
+        tracked = tracked[unsuppressed([outlines[row] for row in tracked.tolist()], spec.existing_iou)]  # rule 3
         candidates = np.concatenate([tracked, new])
         numbers = np.concatenate(  # rule 5: numbered before suppression
             [
@@ -189,8 +190,10 @@ class QueryTracker:
                 state.next_identity + np.arange(len(new)),
             ]
         )
-        kept = unsuppressed(detections.masks[candidates], spec.new_iou, protected=len(tracked))  # rule 6
-        output, identities = detections.take(candidates[kept]), numbers[kept]
+        shapes = [outlines[row] for row in candidates.tolist()]
+        kept = unsuppressed(shapes, spec.new_iou, protected=len(tracked))  # rule 6
+        masks = whole_masks([shapes[n] for n in kept], detections.size)
+        output, identities = detections.take(candidates[kept], masks), numbers[kept]
         if len(output):  # rule 2: a frame without detections changes nothing
             state = self._remember(frame_index, output, identities, query_features[output.rows])
         self._state = replace(state, next_identity=state.next_identity + len(new), fed=np.zeros(0, np.int64))
