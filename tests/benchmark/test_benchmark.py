@@ -96,9 +96,11 @@ def test_every_candidate_is_called_once_a_round_in_changing_order() -> None:
     assert told[-1] == 20
 
 
-def test_openvino_is_a_peer_where_it_is_installed(bundles: dict[str, Bundle]) -> None:
-    pytest.importorskip("openvino", exc_type=ImportError)
-    report = benchmark([bundles["video"]], peers=["openvino"], rounds=5, measure_start_up=False)
+def test_all_engines_of_a_bundle_take_part(bundles: dict[str, Bundle], tmp_path: Path) -> None:
+    bundle = Bundle.open(shutil.copytree(bundles["video"].path, tmp_path / "video.bundle"))
+    build_engine(bundle, "openvino")
+    report = benchmark([bundle], rounds=5, streams=2, measure_start_up=False, options={"threads": 1})
+    assert [candidate.engine for candidate in report.candidates] == ["onnxruntime", "openvino"]
     assert report.candidates[1].parts["engine"].minimum > 0
 
 

@@ -11,6 +11,7 @@ from vpp_deploy.bundle import sha256_of_bytes
 
 MANIFEST = "manifest.json"
 ENGINE = Path("engines") / "onnxruntime"
+OPENVINO = Path("engines") / "openvino"
 RECORD = "engine.json"
 
 
@@ -28,9 +29,9 @@ def manifest_of(bundle: Path) -> dict[str, Any]:
     return content
 
 
-def record_of(bundle: Path) -> dict[str, Any]:
+def record_of(bundle: Path, engine: Path = ENGINE) -> dict[str, Any]:
     """The engine's record as JSON."""
-    content: dict[str, Any] = json.loads((bundle / ENGINE / RECORD).read_bytes())
+    content: dict[str, Any] = json.loads((bundle / engine / RECORD).read_bytes())
     return content
 
 
@@ -47,9 +48,9 @@ def replace_file(bundle: Path, name: str, content: bytes) -> None:
             (bundle / ENGINE / RECORD).write_text(json.dumps(record))
 
 
-def replace_engine_file(bundle: Path, name: str, content: bytes) -> None:
+def replace_engine_file(bundle: Path, name: str, content: bytes, engine: Path = ENGINE) -> None:
     """Give a file of the engine other content, and the engine's record the hash of it."""
-    (bundle / ENGINE / name).write_bytes(content)
-    record = record_of(bundle)
+    (bundle / engine / name).write_bytes(content)
+    record = record_of(bundle, engine)
     record["files"][name] = {"bytes": len(content), "sha256": sha256_of_bytes(content)}
-    (bundle / ENGINE / RECORD).write_text(json.dumps(record))
+    (bundle / engine / RECORD).write_text(json.dumps(record))

@@ -31,6 +31,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     modules = [
         "vpp_deploy.cli.main",
         "vpp_deploy.engines.onnxruntime.engine",
+        "vpp_deploy.engines.openvino.engine",
         "vpp_deploy.tasks.segmentation.infer",
         "vpp_deploy.tasks.classification.infer",
         "vpp_deploy.tasks.segmentation.evaluation",

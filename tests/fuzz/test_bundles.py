@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tests.fuzz import bundles, hostile_bundles, mutation
 from tests.fuzz.conftest import Fuzz
 from tests.fuzz.hostile_bundles import KINDS
 from tests.fuzz.runner import Outcome, Runner
+from vpp_deploy.bundle import Bundle
+from vpp_deploy.engines import build_engine
 
 OUTPUTS = {"segmentation": "seen.mp4", "classification": "seen", "tensors": "outputs.npz"}
 FORMS = tuple(KINDS)
@@ -23,6 +26,16 @@ FORMS = tuple(KINDS)
 def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A tiny bundle of each task, with an engine."""
     return hostile_bundles.originals(tmp_path_factory.mktemp("originals"))
+
+
+@pytest.fixture(scope="module")
+def with_openvino(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The same with an OpenVINO engine, and without the other one."""
+    made = hostile_bundles.originals(tmp_path_factory.mktemp("openvino"))
+    for path in made.values():
+        build_engine(Bundle.open(path), "openvino")
+        shutil.rmtree(path / bundles.ENGINE)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +100,8 @@ def test_graphs(
         name = generator.choice([graph["file"] for graph in bundles.manifest_of(bundle)["graphs"].values()])
         bundles.replace_file(bundle, name, damaged_graph((bundle / name).read_bytes(), generator, how))
         shutil.rmtree(bundle / "engines")
-        words = ["build-engine", bundle] if generator.random() < 0.8 else ["inspect", bundle]
+        engine = generator.choice(("onnxruntime", "openvino"))
+        words = ["build-engine", bundle, "--engine", engine] if generator.random() < 0.8 else ["inspect", bundle]
         return runner.run(words, bundle.parent)
 
     fuzz(f"graphs, {how}", case)
@@ -105,6 +119,22 @@ def test_engines(
         return runner.run(["infer", bundle, sources[kind], "--json", "results.jsonl"], bundle.parent)
 
     fuzz(f"engines, {how}", case)
+
+
+@pytest.mark.parametrize("how", ["bytes", "attributes"])
+def test_openvino_engines(
+    runner: Runner, fuzz: Fuzz, with_openvino: dict[str, Path], sources: dict[str, Path], tmp_path: Path, how: str
+) -> None:
+    def case(generator: random.Random, number: int) -> Outcome:
+        kind, bundle = pick(with_openvino, number, tmp_path)
+        name = generator.choice(list(bundles.record_of(bundle, bundles.OPENVINO)["files"]))
+        content = (bundle / bundles.OPENVINO / name).read_bytes()
+        damage = damaged_layers if how == "attributes" and name.endswith(".xml") else mutation.damaged
+        bundles.replace_engine_file(bundle, name, damage(content, generator), bundles.OPENVINO)
+        words = ["infer", bundle, sources[kind], "--engine", "openvino", "--json", "results.jsonl"]
+        return runner.run(words, bundle.parent)
+
+    fuzz(f"OpenVINO engines, {how}", case)
 
 
 def test_weights(
@@ -141,6 +171,18 @@ def damaged_graph(content: bytes, generator: random.Random, how: str) -> bytes:
     mutation.damage_message(model, generator)
     changed: bytes = model.SerializeToString()
     return changed
+
+
+_IN_LAYERS = ("", "0", "-1", "2147483647", "9223372036854775807", "f32", "i64", "boolean", "1,2,3", "?", "nan", "If")
+
+
+def damaged_layers(content: bytes, generator: random.Random) -> bytes:
+    """OpenVINO's XML, in which some attributes have other values."""
+    parts = re.split(r'"([^"]*)"', content.decode())
+    for _ in range(generator.choice((1, 1, 2, 5))):
+        place = 2 * generator.randrange(len(parts) // 2) + 1
+        parts[place] = generator.choice((*_IN_LAYERS, parts[2 * generator.randrange(len(parts) // 2) + 1]))
+    return "".join(f'"{part}"' if place % 2 else part for place, part in enumerate(parts)).encode()
 
 
 def test_the_damage_is_real(originals: dict[str, Path]) -> None:

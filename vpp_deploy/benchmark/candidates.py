@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vpp_deploy.benchmark.names import NAIVE_ONNX, OPENVINO, PEERS, TORCH_COMPILE
+from vpp_deploy.benchmark.names import NAIVE_ONNX, PEERS, TORCH_COMPILE
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines import BACKENDS, load_engine
 from vpp_deploy.engines.protocols import Engine
@@ -55,7 +55,6 @@ class Candidate:
         opened: Engine = {
             TORCH_COMPILE: peers.compiled_reference,
             NAIVE_ONNX: peers.NaiveOnnxEngine,
-            OPENVINO: peers.OpenVinoEngine,
         }[self.engine](self.bundle)
         return opened
 

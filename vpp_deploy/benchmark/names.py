@@ -6,6 +6,5 @@ from typing import Final
 
 TORCH_COMPILE: Final = "torch-compile"
 NAIVE_ONNX: Final = "naive-onnx"
-OPENVINO: Final = "openvino"
-PEERS: Final = ("torch", TORCH_COMPILE, NAIVE_ONNX, OPENVINO)
+PEERS: Final = ("torch", TORCH_COMPILE, NAIVE_ONNX)
 """The first is the reference, as `vpp_deploy.tasks.engines.TORCH` names it."""
