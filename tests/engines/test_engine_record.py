@@ -163,8 +163,8 @@ def test_rebuilding_replaces(bundle: Bundle) -> None:
 
 def test_unknown_backends_and_options(bundle: Bundle) -> None:
     for act in (vpp_deploy.build_engine, vpp_deploy.load_engine):
-        with pytest.raises(UsageError, match="unknown engine 'openvino'"):
-            act(bundle, "openvino")
+        with pytest.raises(UsageError, match="unknown engine 'abacus'"):
+            act(bundle, "abacus")
     with pytest.raises(
         UsageError, match="compute capabilities: for tensorrt and tensorrt-rtx, not for onnxruntime; leave it out"
     ):

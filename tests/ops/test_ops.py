@@ -16,7 +16,7 @@ from vpp_deploy import ops
 from vpp_deploy.errors import ExportError, IncompatibleEngineError
 from vpp_deploy.ops.base import OPSET, VERSION
 
-FORMS = ["portable", "onnxruntime", "tensorrt"]
+FORMS = ["portable", "onnxruntime", "openvino", "tensorrt"]
 seeds = st.integers(0, 2**32 - 1)
 
 

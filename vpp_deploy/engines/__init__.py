@@ -26,6 +26,7 @@ BACKENDS: Final[Registry[Backend]] = Registry(
     {
         "onnxruntime": "vpp_deploy.engines.onnxruntime:BACKEND",
         "onnxruntime-cuda": "vpp_deploy.engines.onnxruntime_cuda:BACKEND",
+        "openvino": "vpp_deploy.engines.openvino:BACKEND",
         "tensorrt-rtx": "vpp_deploy.engines.tensorrt:TENSORRT_RTX",
         "tensorrt": "vpp_deploy.engines.tensorrt:TENSORRT",
     },
@@ -60,7 +61,7 @@ def build_engine(
         UsageError: unknown backend, or options for one that does not take them.
         DependencyError: the backend's package is not installed.
         DeviceError: the backend needs a GPU to build and there is none.
-        PluginError: the plugin library is missing, of another version, or does not load.
+        PluginError: the library of plugins or native ops is missing, of another version, or does not load.
         BuildError: the backend refuses a graph.
         OutputError: the bundle cannot be written to.
     """
@@ -86,16 +87,18 @@ def load_engine(bundle: Bundle, backend: str = "onnxruntime", **named_options: A
     Args:
         bundle: an open bundle.
         backend: a name in `BACKENDS`.
-        named_options: of the backend's `load_options`: `threads` (`onnxruntime`: threads per frame; all processors if
-            it is not given) and `plugin_library` (`tensorrt` and `tensorrt-rtx`: file or folder of the plugin library
-            that the engine was built with; `$VPP_DEPLOY_PLUGIN_PATH` if it is not given). None is as good as not given,
-            and an option of other backends is left aside, so that one call serves all.
+        named_options: of the backend's `load_options`: `threads` (`onnxruntime`, `openvino`: threads per frame; all
+            processors if it is not given), `device` (`openvino`: as OpenVINO names it; `CPU` if it is not given) and
+            `plugin_library` (`tensorrt` and `tensorrt-rtx`: file or folder of the plugin library that the engine was
+            built with; `$VPP_DEPLOY_PLUGIN_PATH` if it is not given), `native_library` (`onnxruntime`: the same of its
+            library of native ops; `$VPP_DEPLOY_ONNXRUNTIME_OPS` if it is not given). None is as good as not given, and
+            an option of other backends is left aside, so that one call serves all.
 
     Raises:
         UsageError: unknown backend, or an option that no backend has.
         DependencyError: the backend's package is not installed.
         IncompatibleEngineError: there is no such engine, or it does not fit the bundle, the version or the machine.
-        PluginError: the plugin library that the engine was built with was not found.
+        PluginError: the library of plugins or native ops that the engine was built with was not found.
         DeviceError: the backend's device is not there.
     """
     from vpp_deploy.bundle.reader import check_open

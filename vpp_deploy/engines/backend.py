@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
@@ -93,6 +93,10 @@ def _can_do_all(surroundings: Surroundings) -> Ability:
     return Ability()
 
 
+def _no_advice(record: EngineRecord, given: Mapping[str, Any]) -> str | None:
+    return None
+
+
 def _no_problems(surroundings: Surroundings) -> Sequence[str]:
     return ()
 
@@ -117,6 +121,8 @@ class Backend:
         load_options: the same for loading. A field of both is given once, to the build.
         examine: what can be built and run on a machine. Never fails.
         problems: what should be repaired on a machine, one line each, with the remedy. Never fails.
+        advice: how the next build of an engine could be a better one, in one line, from its record and the options that
+            the build was given; None if it could not.
         prepare: decides on a build: `(bundle, build options) -> Build`.
         load: loads an engine that the bundle has: `(bundle, load options) -> Engine`.
     """
@@ -132,6 +138,7 @@ class Backend:
     load_options: type = NoOptions
     examine: Callable[[Surroundings], Ability] = _can_do_all
     problems: Callable[[Surroundings], Sequence[str]] = _no_problems
+    advice: Callable[[EngineRecord, Mapping[str, Any]], str | None] = _no_advice
     prepare: Callable[[Bundle, Any], Build]
     load: Callable[[Bundle, Any], Engine]
 

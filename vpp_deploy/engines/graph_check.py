@@ -51,15 +51,29 @@ def bundle_graph_problems(
 
 
 def engine_graph_problems(
-    model: onnx.ModelProto, manifest: Manifest, role: GraphRole, stored: Mapping[str, int]
+    model: onnx.ModelProto, manifest: Manifest, role: GraphRole, stored: Mapping[str, int], *, native: bool = False
 ) -> Iterator[str]:
-    """What is wrong with a graph of an engine that ONNX Runtime loads; arguments as above."""
+    """What is wrong with a graph of an engine that ONNX Runtime loads.
+
+    Args:
+        model: the graph.
+        manifest: what it should be.
+        role: which graph of the bundle.
+        stored: bytes of each file that its constants may point into, by the name it must use.
+        native: the engine was built with the library of native ops.
+    """
     yield from _text_problems(model)
-    if foreign := [node for node in model.graph.node if node.domain not in _OPTIMISED_DOMAINS]:
+    if foreign := [node for node in model.graph.node if not _is_optimised(node, native=native)]:
         yield f"uses the op {ops.op_name(foreign[0])!r:.80}, which no build writes"
     if model.functions:
         yield f"holds the function {model.functions[0].name!r:.80}, which no build writes"
     yield from _common_problems(model, manifest, role, stored)
+
+
+def _is_optimised(node: onnx.NodeProto, *, native: bool) -> bool:
+    if node.domain == ops.DOMAIN:
+        return native and node.op_type in ops.OPS and ops.OPS[node.op_type].native
+    return node.domain in _OPTIMISED_DOMAINS
 
 
 def _text_problems(model: onnx.ModelProto) -> Iterator[str]:

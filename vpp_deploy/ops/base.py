@@ -68,9 +68,12 @@ class OpDefinition:
         decides: whether its output depends on how values of its inputs compare, such as which of them is largest: the
             products that give them are then kept in float32. False for an op that decides on products of its own.
         portable: the generic body that travels with every exported model.
-        lowerings: bodies for single backends (`onnxruntime`, `tensorrt`); a backend without one uses the portable body.
+        lowerings: bodies for single backends (`onnxruntime`, `openvino`, `tensorrt`); a backend without one uses the
+            portable body.
         plugin: name of the TensorRT plugin that takes the node's inputs and attributes as they are; None where there is
             none, and the node is always lowered.
+        native: whether the library of custom ops for ONNX Runtime has it (cpp/onnxruntime_ops) and takes the node as it
+            is.
         fits: whether attributes fit the lengths of the inputs.
     """
 
@@ -84,6 +87,7 @@ class OpDefinition:
     portable: Body
     lowerings: Mapping[str, Lowering] = field(default_factory=dict)
     plugin: str | None = None
+    native: bool = False
     fits: Fits = _always_fits
 
     def misfit(self, signature: NodeSignature) -> str | None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.ops.base import Body, NodeSignature, OpDefinition, emit_symbol, exporting
+from vpp_deploy.ops.deformable_attention_grid_sample import as_grid_sample
 
 if TYPE_CHECKING:
     import torch
@@ -263,7 +264,7 @@ def _deform_conv_level(planes: _Planes, level: int) -> str:
             out{level} = DeformConv <group = {planes.channels}, offset_group = {planes.heads},
                 kernel_shape = [1, {planes.points}],
                 strides = [{stride_y}, {stride_x}], pads = [0, 0, {bottom}, {right}]>
-                (map{level}, ones, offset{level}, no_bias, mask{level})
+                (map{level}, ones, offset{level}, , mask{level})
         """
 
 
@@ -274,7 +275,6 @@ def _deform_conv_constants(planes: _Planes) -> dict[str, npt.NDArray[Any]]:
         "size_yx": np.array(planes.shapes, np.float32).reshape(levels, 1, 1, 2, 1),
         "base": _sampled_without_offsets(planes) + np.float32(0.5),
         "ones": np.ones((channels, 1, 1, points), np.float32),
-        "no_bias": np.zeros(channels, np.float32),
         "value_shape": np.array([planes.length, channels]),
         "areas": np.array([height * width for height, width in planes.shapes]),
         "offset_rows_shape": np.array([queries, levels * heads * points * 2]),
@@ -316,6 +316,7 @@ DEFORMABLE_ATTENTION = OpDefinition(
     moves_values=False,
     decides=False,
     portable=Body(_PORTABLE),
-    lowerings={"onnxruntime": _as_deform_conv},
+    lowerings={"onnxruntime": _as_deform_conv, "openvino": as_grid_sample},
+    native=True,
     fits=_fits,
 )

@@ -84,7 +84,7 @@ GATHER_TOKENS = OpDefinition(
         column = Unsqueeze (indices64, last)
         gathered = GatherND <batch_dims = 1> (tokens, column)
     """),
-    lowerings={"onnxruntime": _gather_single, "tensorrt": _gather_single},
+    lowerings={"onnxruntime": _gather_single, "openvino": _gather_single, "tensorrt": _gather_single},
     plugin="VppGatherTokens",
 )
 
@@ -118,6 +118,6 @@ SCATTER_TOKENS = OpDefinition(
         updated = ScatterND (base_rows, column, token_rows)
         scattered = Reshape (updated, shape)
     """),
-    lowerings={"onnxruntime": _scatter_single, "tensorrt": _scatter_single},
+    lowerings={"onnxruntime": _scatter_single, "openvino": _scatter_single, "tensorrt": _scatter_single},
     plugin="VppScatterTokens",
 )

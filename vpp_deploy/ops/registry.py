@@ -31,8 +31,10 @@ OPS: dict[str, OpDefinition] = {
 STANDARD_DOMAINS: Final = ("", "ai.onnx")
 """Two names of one domain."""
 _LOWERED_DOMAIN = f"{DOMAIN}.lowered"
-PluginForm = Literal["library", "embedded"]
-"""Where a plugin's kernel comes from: a shared library, or PTX in the engine."""
+PluginForm = Literal["library", "embedded", "native"]
+"""Where a plugin's kernel comes from: a shared library, or PTX in the engine (TensorRT); a library of custom ops (ONNX
+Runtime).
+"""
 
 PLUGIN_NAMESPACES: Final[dict[PluginForm, str]] = {"library": "", "embedded": DOMAIN}
 """As plugins/tensorrt/op_plugin.h and `vpp_deploy.engines.tensorrt.embedded_plugins` register them."""
@@ -91,9 +93,10 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
 
     Args:
         model: a model with `vpp` nodes whose inputs have static shapes (as every exported graph has); not changed.
-        backend: `onnxruntime` or `tensorrt`; any other name takes the portable bodies.
-        plugins: keep the nodes whose op has a TensorRT plugin, in the form in which TensorRT's parser finds that of
-            this kind: domain `vpp`, the plugin's name as op type, its version and namespace as attributes.
+        backend: `onnxruntime`, `openvino` or `tensorrt`; any other name takes the portable bodies.
+        plugins: keep the nodes whose op has a plugin of this kind. `native`: as they are. Else in the form in which
+            TensorRT's parser finds them: domain `vpp`, the plugin's name as op type, its version and namespace as
+            attributes.
 
     Returns:
         A model with standard ONNX ops and, with `plugins`, plugin nodes. Node names of inlined bodies start with the
@@ -115,7 +118,9 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
     for number, (node, signature) in enumerate(_signatures(lowered)):
         if problem := OPS[node.op_type].misfit(signature):
             raise ExportError(f"node {node.name!r:.80} of the op {op_name(node)} {problem}")
-        if plugins and OPS[node.op_type].plugin:
+        if plugins == "native" and OPS[node.op_type].native:
+            continue
+        if plugins and plugins != "native" and OPS[node.op_type].plugin:
             _make_plugin(node, plugins)
             continue
         function_name = f"{node.op_type}_{number}"

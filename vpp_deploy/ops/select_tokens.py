@@ -78,7 +78,7 @@ SELECT_TOKENS = OpDefinition(
         chosen = Where (by_position, sorted, ranked)
         indices = Cast <to = 6> (chosen)
     """),
-    lowerings={"onnxruntime": _lowered, "tensorrt": _lowered},
+    lowerings={"onnxruntime": _lowered, "openvino": _lowered, "tensorrt": _lowered},
     plugin="VppSelectTokens",
     fits=lambda lengths, attributes: 0 < attributes["k"] <= lengths["N"],
 )

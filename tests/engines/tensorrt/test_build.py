@@ -269,7 +269,7 @@ def test_options_that_a_builder_does_not_have(
 
 def test_an_unknown_builder(linear: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="use tensorrt or tensorrt-rtx"):
-        build_tensorrt_engine(linear, tmp_path / "e", backend="openvino")
+        build_tensorrt_engine(linear, tmp_path / "e", backend="abacus")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -13,36 +14,54 @@ from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import BuildProgress
-from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, rebuild_command, source_hashes
+from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.onnxruntime import BACKEND
-from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeLoadOptions
-from vpp_deploy.engines.onnxruntime.sessions import Session, load_graph, session_options
+from vpp_deploy.engines.onnxruntime.native_library import NativeLibrary, library_of_engine
+from vpp_deploy.engines.onnxruntime.native_ops import NODES, OPTION, choose, native_nodes
+from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions, OnnxRuntimeLoadOptions
+from vpp_deploy.engines.onnxruntime.sessions import Session, add_native_ops, load_graph, session_options
+from vpp_deploy.engines.onnxruntime.unsigned import make_activations_unsigned
 from vpp_deploy.engines.protocols import HostStream
 from vpp_deploy.errors import BuildError
 from vpp_deploy.files.names import utf8_name
-from vpp_deploy.options import NoOptions
 
 _WEIGHTS_FILE = "weights.safetensors"
 _SCRATCH_WEIGHTS = "optimised.weights"
+_HINDER_INT8 = ("MatMulAddFusion",)
+"""Optimisations that come before products are made INT8, and after which those with a bias cannot be any more."""
 
 
 @dataclass(frozen=True)
 class OnnxRuntimeBuild:
-    """A build of both graphs of a bundle; there is nothing to choose."""
+    """A build of both graphs of a bundle."""
 
     bundle: Bundle
-    options: NoOptions
+    options: OnnxRuntimeBuildOptions
+
+    @cached_property
+    def _nodes(self) -> dict[GraphRole, int]:
+        return native_nodes(self.bundle)
+
+    @cached_property
+    def _library(self) -> NativeLibrary | None:
+        return choose(self.bundle, self.options, self._nodes)
 
     @property
     def wanted(self) -> EngineRecord:
-        """The engine's record, as far as it is known before it is built."""
+        """The engine's record, as far as it is known before it is built.
+
+        Raises:
+            UsageError, PluginError, BundleError: see `vpp_deploy.engines.onnxruntime.native_ops.choose`.
+        """
         return EngineRecord(
             backend=BACKEND.name,
             backend_version=BACKEND.required_version(),
             precision=self.bundle.manifest.precision,
             machine=platform.machine(),
+            options=option_texts(**{OPTION: self._library and self._library.fingerprint}),
             source=source_hashes(self.bundle),
             files={},
         )
@@ -54,36 +73,46 @@ class OnnxRuntimeBuild:
 
         Raises:
             BundleError: a graph is not what the manifest says, or needs more memory than is allowed.
+            PluginError: the library of native ops does not load.
             BuildError: ONNX Runtime refuses a graph, as it does those of bfloat16.
             OutputError: the bundle cannot be written to.
         """
         bundle = self.bundle
         with engine_writer(bundle, BACKEND.name) as (folder, finish):
-            optimised = {role: _optimise(bundle, role, folder / f"{role}.onnx") for role in bundle.manifest.roles}
+            optimised = {
+                role: _optimise(bundle, role, folder / f"{role}.onnx", self._library) for role in bundle.manifest.roles
+            }
             externalize({str(role): model for role, model in optimised.items()}, folder / _WEIGHTS_FILE)
             for role, model in optimised.items():
                 onnx.save(model, folder / f"{role}.onnx")
             nodes = {role: len(model.graph.node) for role, model in optimised.items()}
-            finish(self.wanted.model_copy(update={"details": {"nodes": nodes}}))
+            details = {"nodes": nodes, NODES: self._nodes} | (self._library.to_details() if self._library else {})
+            finish(self.wanted.model_copy(update={"details": details}))
 
 
 def load(bundle: Bundle, options: OnnxRuntimeLoadOptions) -> OnnxRuntimeEngine:
     """Load the engine that a bundle has; see `OnnxRuntimeEngine`."""
-    return OnnxRuntimeEngine(bundle, options.threads)
+    return OnnxRuntimeEngine(bundle, options.threads, native_library=options.native_library)
 
 
-def _optimise(bundle: Bundle, role: GraphRole, scratch: Path) -> onnx.ModelProto:
+def _optimise(bundle: Bundle, role: GraphRole, scratch: Path, library: NativeLibrary | None) -> onnx.ModelProto:
     options = session_options(threads=None)
+    if library:
+        add_native_ops(options, library)
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.add_session_config_entry("session.optimized_model_external_initializers_file_name", _SCRATCH_WEIGHTS)
     label = f"the {role} graph of {bundle.path}"
     with (
-        lowered_graph(bundle, role, scratch.parent, BACKEND.name) as lowered,
+        lowered_graph(bundle, role, scratch.parent, BACKEND.name, plugins="native" if library else None) as lowered,
         utf8_name(lowered) as source,
         utf8_name(scratch) as target,
     ):
         options.optimized_model_filepath = target
-        session = Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle))
+        without: tuple[str, ...] = ()
+        if bundle.manifest.precision == "int8":
+            make_activations_unsigned(lowered)
+            without = _HINDER_INT8
+        session = Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle), without=without)
         with session.translated(f"cannot store {label}"):
             optimised = onnx.load(target)
     (scratch.parent / _SCRATCH_WEIGHTS).unlink(missing_ok=True)
@@ -106,20 +135,32 @@ class OnnxRuntimeEngine(BuiltEngine):
         bundle: a bundle with a built engine.
         threads: threads per frame; None takes all processors that this process may use.
         profile: a file name prefix; ONNX Runtime then writes a profile per graph there (see `end_profiling`).
+        native_library: where the library of native ops is, if the engine was built with one; None: look in
+            `$VPP_DEPLOY_ONNXRUNTIME_OPS`.
 
     Raises:
         IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle, this version or this machine.
+        PluginError: the library that it was built with was not found, or does not load.
         BundleError: the bundle needs more memory than is allowed.
     """
 
-    def __init__(self, bundle: Bundle, threads: int | None = None, profile: Path | None = None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int | None = None,
+        profile: Path | None = None,
+        *,
+        native_library: Path | None = None,
+    ) -> None:
         super().__init__(bundle, BACKEND)
+        library = library_of_engine(self.record.details, native_library, rebuild_command(bundle, BACKEND.name))
         self._sessions: dict[GraphRole, Session] = {
             role: load_graph(
                 self.files,
                 bundle.manifest,
                 role,
                 session_options(threads, profile and profile.with_name(f"{profile.name}-{role}")),
+                library=library,
             )
             for role in bundle.manifest.roles
         }

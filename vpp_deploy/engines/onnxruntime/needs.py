@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vpp_deploy.engines.backend import Ability, Surroundings
 from vpp_deploy.engines.onnxruntime import BACKEND
+from vpp_deploy.engines.onnxruntime.native_library import NativeLibrary, library_for_build
+from vpp_deploy.errors import PluginError
 
 
 def providers() -> tuple[tuple[str, ...], str | None]:
@@ -21,13 +23,27 @@ def providers() -> tuple[tuple[str, ...], str | None]:
 def examine(surroundings: Surroundings) -> Ability:
     """What can be built and run on a machine: everything, if ONNX Runtime loads."""
     _, broken = providers()
-    return Ability(cannot_build=broken, cannot_run=broken)
+    library, _ = _native_library()
+    return Ability(cannot_build=broken, cannot_run=broken, plugins=("native",) if library else ())
 
 
 def problems(surroundings: Surroundings) -> list[str]:
-    """What should be repaired: two distributions of ONNX Runtime side by side, or one that does not load."""
+    """What should be repaired.
+
+    Two distributions of ONNX Runtime side by side, one that does not load, or native ops that are not where
+    `$VPP_DEPLOY_ONNXRUNTIME_OPS` says.
+    """
     _, broken = providers() if BACKEND.distribution(surroundings.installed) else ((), None)
-    return [problem for problem in (_two_runtimes(surroundings), broken) if problem]
+    _, no_library = _native_library()
+    return [problem for problem in (_two_runtimes(surroundings), broken, no_library) if problem]
+
+
+def _native_library() -> tuple[NativeLibrary | None, str | None]:
+    """The library of native ops that engines would be built with, and what is wrong with it."""
+    try:
+        return library_for_build(), None
+    except PluginError as error:
+        return None, str(error)
 
 
 def _two_runtimes(surroundings: Surroundings) -> str | None:

@@ -13,8 +13,9 @@ import onnxruntime
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
 from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.graph_check import engine_graph_problems
+from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NativeLibrary
 from vpp_deploy.engines.protocols import Array
-from vpp_deploy.errors import IncompatibleEngineError, VppDeployError
+from vpp_deploy.errors import IncompatibleEngineError, PluginError, VppDeployError
 from vpp_deploy.files.names import utf8_name
 from vpp_deploy.machine import available_processors
 
@@ -38,6 +39,20 @@ def session_options(threads: int | None, profile: Path | None = None) -> Any:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     return options
+
+
+def add_native_ops(options: Any, library: NativeLibrary) -> None:
+    """Give sessions with these options the native ops of a library, which is loaded.
+
+    Raises:
+        PluginError: it does not load.
+    """
+    what = f"cannot load the library of native ops {library.path}"
+    with (
+        translated(PluginError, what, f"; make it on this machine: {COMPILE_COMMAND}"),
+        utf8_name(library.path.absolute()) as name,
+    ):
+        options.register_custom_ops_library(name)
 
 
 @contextmanager
@@ -69,6 +84,7 @@ class Session:
         error: the kind of error of whatever goes wrong, now and later.
         label: what it is, for messages.
         advice: what to do then, for messages.
+        without: names of optimisations that are left out.
     """
 
     def __init__(
@@ -78,6 +94,7 @@ class Session:
         provider: Provider = CPU,
         *,
         folder: Path | None = None,
+        without: Sequence[str] = (),
         error: type[VppDeployError],
         label: str,
         advice: str = "",
@@ -90,7 +107,7 @@ class Session:
                 model,
                 options,
                 providers=[provider],
-                disabled_optimizers=_DISABLED_OPTIMIZERS if provider == CPU else None,
+                disabled_optimizers=[*_DISABLED_OPTIMIZERS, *without] if provider == CPU else None,
             )
 
     def run(self, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
@@ -105,7 +122,13 @@ class Session:
 
 
 def load_graph(
-    files: EngineFiles, manifest: Manifest, role: GraphRole, options: Any, provider: Provider = CPU
+    files: EngineFiles,
+    manifest: Manifest,
+    role: GraphRole,
+    options: Any,
+    provider: Provider = CPU,
+    *,
+    library: NativeLibrary | None = None,
 ) -> Session:
     """A graph of an engine, checked against the manifest.
 
@@ -115,8 +138,10 @@ def load_graph(
         role: which graph.
         options: see `session_options`.
         provider: what runs it, with options of its own.
+        library: the native ops that the engine was built with.
 
     Raises:
+        PluginError: the library does not load.
         IncompatibleEngineError: the graph is damaged, or not what the manifest says.
     """
     name = f"{role}.onnx"
@@ -126,8 +151,10 @@ def load_graph(
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
         raise IncompatibleEngineError(f"{label} is not an ONNX file{files.advice}") from error
-    for problem in engine_graph_problems(model, manifest, role, files.sizes):
+    for problem in engine_graph_problems(model, manifest, role, files.sizes, native=library is not None):
         raise IncompatibleEngineError(f"{label} {problem}{files.advice}")
+    if library:
+        add_native_ops(options, library)
     with utf8_name(files.folder.resolve() / name) as known:
         return Session(
             content,
