@@ -13,7 +13,7 @@ from packaging.version import Version
 
 from tests.conftest import REPOSITORY
 
-WITHOUT_A_GPU = ("cpu", "export", "rtx", "evaluate", "dev")
+WITHOUT_A_GPU = ("cpu", "openvino", "export", "rtx", "evaluate", "dev")
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ class IncompatibleEngineError(VppDeployError):
 
 
 class PluginError(VppDeployError):
-    """A TensorRT plugin is missing or does not load."""
+    """A library of plugins or native ops is missing, another, or does not load."""
 
     exit_code = ExitCode.PLUGIN
 

@@ -293,6 +293,9 @@ Manifest manifest_of(const nlohmann::json& document) {
     if (const auto field = fields.find("precision")) {
         manifest.precision = precision(*field);
     }
+    if (const auto field = fields.find("quantization"); field && !field->is_null()) {
+        field->members();  // how the graphs were made, which nothing here depends on
+    }
     manifest.frame_size = size(fields.at("frame_size"));
     manifest.patch_size = fields.at("patch_size").positive();
     manifest.token_grid = size(fields.at("token_grid"));

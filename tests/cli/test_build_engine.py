@@ -38,7 +38,7 @@ def test_options_of_a_backend_reach_it(cli: Cli, micro_bundle: Bundle, monkeypat
         (["--compute-capability", "8.9"], "compute capabilities: for tensorrt and tensorrt-rtx, not for onnxruntime"),
         (["--engine", "onnxruntime-cuda", "--tf32"], "tf32: for tensorrt and tensorrt-rtx, not for onnxruntime-cuda"),
         (["--workspace", "0"], "invalid value for '--workspace'"),
-        (["--engine", "abacus", "--tf32"], "unknown engine 'abacus'; use one of onnxruntime, onnxruntime-cuda, tens"),
+        (["--engine", "abacus", "--tf32"], "unknown engine 'abacus'; use one of onnxruntime, onnxruntime-cuda, openv"),
     ],
 )
 def test_what_an_engine_does_not_have_is_refused(

@@ -126,7 +126,8 @@ def test_an_unknown_engine(command: str, cli: Cli, bundle: Path, clip: Path) -> 
     extra: dict[str, list[Path | str]] = {"infer": [clip], "parity": ["--video", clip]}
     more = extra.get(command, [])
     outcome = cli(command, bundle, *more, "--engine", "abacus")
-    outcome.assert_one_line_error(ExitCode.USAGE, "abacus", "onnxruntime, onnxruntime-cuda, tensorrt-rtx, tensorrt")
+    names = "onnxruntime, onnxruntime-cuda, openvino, tensorrt-rtx, tensorrt"
+    outcome.assert_one_line_error(ExitCode.USAGE, "abacus", names)
 
 
 def test_compute_capabilities_are_for_rtx_alone(cli: Cli, bundle: Path) -> None:

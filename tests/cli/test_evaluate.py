@@ -222,7 +222,7 @@ def test_calls_that_make_no_sense(cli: Cli, micro_bundle: Bundle, data: Path, su
         ([*on], "a bundle or --predictions"),
         ([bundle, *on, "--predictions", submission], "one of them"),
         (["--predictions", submission, *on, "--engine", "torch"], "leave out --engine"),
-        ([bundle, *on, "--engine", "openvino"], "unknown engine 'openvino'"),
+        ([bundle, *on, "--engine", "abacus"], "unknown engine 'abacus'"),
         ([bundle, *on, "--engine", "torch", "--engine", "torch"], "each can be evaluated once"),
         ([bundle, *on, "--mode", "threshold"], "for torch, not for onnxruntime"),
         ([bundle, *on, "--mode", "random"], "random"),

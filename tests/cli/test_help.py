@@ -8,7 +8,19 @@ from typer.testing import CliRunner
 
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__
-from vpp_deploy.cli import build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity
+from vpp_deploy.cli import (
+    build_engine,
+    demo,
+    demo_data,
+    doctor,
+    evaluate,
+    export,
+    infer,
+    inspect,
+    models,
+    parity,
+    quantize,
+)
 from vpp_deploy.cli.commands import _COMMANDS, _FLOW, app
 from vpp_deploy.engines import BACKENDS
 
@@ -39,7 +51,7 @@ def test_the_first_page_shows_the_way_from_checkpoint_to_proof() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity]
+    "module", [build_engine, demo, demo_data, doctor, evaluate, export, infer, inspect, models, parity, quantize]
 )
 def test_every_command_is_registered(module: object) -> None:
     assert module in _COMMANDS.values()

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.errors import UsageError
@@ -133,6 +133,52 @@ class Provenance(Strict):
     proposal_weights: WeightsProvenance | None = None
 
 
+class QuantizationSearch(Strict):
+    """How the layers that stay float32 were found. Errors are shares: 0.01 is one in a hundred.
+
+    Attributes:
+        bound: the error that was allowed.
+        error: that of the choice: the largest of `errors`.
+        error_of_all: the same with every layer quantised.
+        errors: of each output and state tensor, teacher-forced on held-out data.
+        drift: the same, free-running.
+        runs: held-out frames, or batches.
+        layers: the error that each group of layers causes alone, the worst first.
+    """
+
+    bound: float
+    error: float
+    error_of_all: float
+    errors: dict[str, float]
+    drift: dict[str, float]
+    runs: Positive
+    layers: dict[str, float]
+
+
+class Quantization(Strict):
+    """How a bundle was quantised to INT8, see docs/quantization.md.
+
+    Attributes:
+        ranges: how the ranges of activations followed from the data.
+        percentile: share of the values within a range, in percent; None for other methods.
+        data: name of the file or folder that was shown.
+        runs: how often each graph ran on it.
+        products: of each graph, how many compute in INT8.
+        convolutions: whether convolutions do, too.
+        float32: groups of layers that were left as they are.
+        search: how those were found; None if none was asked for.
+    """
+
+    ranges: Literal["mse", "percentile", "max"]
+    percentile: float | None = None
+    data: str
+    runs: dict[GraphRole, Large]
+    products: dict[GraphRole, Large]
+    convolutions: bool = False
+    float32: tuple[str, ...] = ()
+    search: QuantizationSearch | None = None
+
+
 class FileRecord(Strict):
     """Size and hash of a file in the bundle."""
 
@@ -150,6 +196,7 @@ class Manifest(Strict):
     schema_version: Literal[3] = SCHEMA_VERSION
     model: ModelSpec
     precision: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "float32"
+    quantization: Quantization | None = None
     graphs: dict[GraphRole, GraphSpec]
     state: tuple[StateSpec, ...] = ()
     weights_file: str
@@ -209,6 +256,14 @@ class Manifest(Strict):
             names += [name for state in self.state for name in (state.input, state.output)]
             if len(set(names)) < len(names):
                 raise ValueError(f"graphs.{role}: each input, output and state must have a name of its own")
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Readers that do not know quantised bundles refuse the field: only those bundles have it."""
+        content: dict[str, Any] = handler(self)
+        if self.quantization is None:
+            del content["quantization"]
+        return content
 
     @property
     def fingerprint(self) -> str:

@@ -75,6 +75,8 @@ def _build(
         f"{console.megabytes(total)}{_layers_and_memory(record)}, "
         + (f"built in {seconds:.1f} s" if is_new else "up to date (--force builds it again)")
     )
+    if advice := BACKENDS[engine].advice(record, options):
+        console.say(f"note: {advice}")
     if BACKENDS[engine].runs_on == "cpu":
         console.next_command("vpp-deploy", "infer", str(bundle), *TASKS[opened.manifest.task].next_run(opened.manifest))
     else:

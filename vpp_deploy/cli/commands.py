@@ -19,6 +19,7 @@ from vpp_deploy.cli import (
     inspect,
     models,
     parity,
+    quantize,
 )
 from vpp_deploy.cli.options import examples, flag
 from vpp_deploy.terminal import console
@@ -31,6 +32,7 @@ _FLOW = (
 )
 _COMMANDS = {
     "export": export,
+    "quantize": quantize,
     "build-engine": build_engine,
     "infer": infer,
     "parity": parity,

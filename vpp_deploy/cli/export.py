@@ -12,7 +12,7 @@ import typer
 from vpp_deploy.cli.options import flag, parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.errors import UsageError
-from vpp_deploy.exporters.precision import PRECISIONS, check_precision
+from vpp_deploy.exporters.precision import check_precision, exported_precisions
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families import FAMILIES, Family, family_of
@@ -85,7 +85,7 @@ def make_command() -> Callable[..., None]:
             str,
             typer.Option(
                 metavar="TYPE",
-                help=f"Of matrix products and convolutions: {', '.join(PRECISIONS)}. The rest is float32.",
+                help=f"Of matrix products and convolutions: {', '.join(exported_precisions())}. The rest is float32.",
             ),
         ] = "float32",
         overwrite: Annotated[bool, flag("--overwrite", help="Replace BUNDLE if it exists.")] = False,

@@ -21,6 +21,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     """Show what a bundle holds: model, tokens kept, tensors, where it came from, its engines and their parity."""
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.cli.contents import parity_summaries, stored_engines
+    from vpp_deploy.cli.quantize import describe
     from vpp_deploy.tasks import TASKS
     from vpp_deploy.tasks.inspect_page import provenance
 
@@ -42,6 +43,9 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     for heading, table in page.sections:
         console.heading(heading)
         console.show(table)
+    if (quantization := opened.manifest.quantization) is not None:
+        console.heading("Quantisation")
+        console.show(console.facts(describe(quantization)))
     console.heading("Provenance")
     console.show(provenance(opened.manifest))
     console.heading("Engines")

@@ -18,7 +18,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.tensorrt.build import build_tensorrt_engine
 from vpp_deploy.engines.tensorrt.options import TensorRtBuildOptions
-from vpp_deploy.exporters.precision import PRECISIONS
+from vpp_deploy.exporters.precision import PRECISIONS, exported_precisions
 from vpp_deploy.exporters.precision.casting import MATRIX_PRODUCTS
 from vpp_deploy.exporters.precision.decisions import PRODUCTS, decisive_products
 from vpp_deploy.frames import Frame
@@ -92,7 +92,7 @@ def test_tensorrt_rtx_builds_a_vpp_graph(reduced_micro: Bundle, tmp_path: Path) 
 
 
 @needs_rtx
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", exported_precisions())
 def test_tensorrt_rtx_builds_a_papr_graph(precision: str, papr_bundle: Bundle, tmp_path: Path) -> None:
     assert_builds(reduced_bundle(papr_bundle, precision, tmp_path / "papr.bundle"), "model", tmp_path)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from vpp_deploy.errors import UsageError
-from vpp_deploy.exporters.precision.precision import CalibrationNeed, GraphPass, Precision, TaskTolerances
+from vpp_deploy.exporters.precision.precision import GraphPass, Precision, TaskTolerances
 from vpp_deploy.registry import Registry
 
 PRECISIONS: Final[Registry[Precision]] = Registry(
@@ -17,9 +17,12 @@ PRECISIONS: Final[Registry[Precision]] = Registry(
         "float32": "vpp_deploy.exporters.precision.float32:FLOAT32",
         "float16": "vpp_deploy.exporters.precision.float16:FLOAT16",
         "bfloat16": "vpp_deploy.exporters.precision.bfloat16:BFLOAT16",
+        "int8": "vpp_deploy.exporters.precision.int8:INT8",
     },
     Precision,
 )
+_TAKE_DATA: Final = ("int8",)
+"""Those whose record says `needs_data`: help pages list the others, and importing all of them would take longer."""
 
 
 def check_precision(text: str, called: str = "precision") -> str:
@@ -33,12 +36,16 @@ def check_precision(text: str, called: str = "precision") -> str:
         UsageError: there is no such precision, or it needs data that an export cannot be given.
     """
     record = PRECISIONS.find(text, called)
-    if record.calibration is not None:
+    if record.needs_data:
         raise UsageError(
-            f"{called} {text!r} has to be calibrated on {record.calibration.samples} inputs, which an export does not "
-            "take yet; use another precision"
+            f"{called} {text!r} takes data, which an export does not: export in float32, then use `vpp-deploy quantize`"
         )
     return record.name
+
+
+def exported_precisions() -> list[str]:
+    """Names of the precisions that an export can be asked for."""
+    return [name for name in PRECISIONS if name not in _TAKE_DATA]
 
 
 def tolerances_of(precision: str) -> TaskTolerances:
@@ -58,10 +65,10 @@ def tolerances_of(precision: str) -> TaskTolerances:
 
 __all__ = [
     "PRECISIONS",
-    "CalibrationNeed",
     "GraphPass",
     "Precision",
     "TaskTolerances",
     "check_precision",
+    "exported_precisions",
     "tolerances_of",
 ]

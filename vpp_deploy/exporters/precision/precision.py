@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,22 +34,6 @@ class TaskTolerances:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CalibrationNeed:
-    """What has to be seen of a model before its graph can be rounded: the ranges of activations, on real inputs.
-
-    Exports do not take such inputs yet, so a precision that needs them is refused (`check_precision`). Whoever adds the
-    first one hands the ranges to its `reduce`; a precision that rounds weights alone needs none.
-
-    Attributes:
-        samples: least number of frames, images or clips.
-        tensors: names of the tensors of a graph whose range is needed.
-    """
-
-    samples: int
-    tensors: Callable[[onnx.ModelProto], Sequence[str]]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Precision:
     """A type that the products of an exported graph compute in.
 
@@ -62,7 +46,8 @@ class Precision:
         check: refuses a rewritten graph whose values this type cannot hold. Raises ExportError.
         tolerances: the bar of a parity check.
         added_ops: standard ONNX ops that `reduce` writes and that no float32 graph has.
-        calibration: the data that `reduce` needs; None where the graph is enough, as for casts.
+        needs_data: whether ranges of activations have to be seen first. An export cannot show it any, so it refuses;
+            `vpp_deploy.quantization` makes such a bundle of a float32 one.
     """
 
     name: str
@@ -70,7 +55,7 @@ class Precision:
     check: GraphPass
     tolerances: TaskTolerances
     added_ops: frozenset[str] = frozenset()
-    calibration: CalibrationNeed | None = None
+    needs_data: bool = False
 
 
 def unchanged(model: onnx.ModelProto, label: str) -> None:
