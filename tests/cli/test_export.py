@@ -158,8 +158,8 @@ def test_export_says_what_it_made_and_how_to_go_on(
 
 @pytest.mark.parametrize("model", ["vpp-micro", "papr:deit_small_patch16_224"])
 def test_an_unknown_precision(model: str, cli: Cli, out: Path) -> None:
-    outcome = cli("export", model, "--random-weights", "--precision", "int8", "-o", out)
-    outcome.assert_one_line_error(ExitCode.USAGE, "--precision", "int8", "float32", "float16", "bfloat16")
+    outcome = cli("export", model, "--random-weights", "--precision", "int4", "-o", out)
+    outcome.assert_one_line_error(ExitCode.USAGE, "--precision", "int4", "float32", "float16", "bfloat16")
     assert not out.exists()
 
 

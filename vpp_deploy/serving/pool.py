@@ -258,12 +258,12 @@ class SessionPool:
     def _replace(self, stream: Stream) -> None:
         for task in [task for task in stream.waiting if task.replaceable]:
             stream.waiting.remove(task)
-            task.future.cancel()
+            _cancel(task)
             self._dropped += 1
 
     def _close(self, stream: Stream) -> None:
         while stream.waiting:
-            stream.waiting.popleft().future.cancel()
+            _cancel(stream.waiting.popleft())
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
         self._changed.notify_all()
@@ -326,3 +326,9 @@ class SessionPool:
                     self._on_expired(stream.name, stream.session.snapshot())
                 except Exception:  # of the user's own function: it must not end the pool
                     _log.exception("stream %r has expired, and what was to be done then failed", stream.name)
+
+
+def _cancel(task: Task) -> None:
+    """Cancel a future, and tell those who wait for it: a pool of the library does that when it comes to it."""
+    if task.future.cancel():
+        task.future.set_running_or_notify_cancel()

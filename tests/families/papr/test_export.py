@@ -258,7 +258,7 @@ def test_what_is_fetched_is_named(checkpoints: dict[str, Path], hub: Hub, tmp_pa
         ({}, {}, UsageError, "needs weights: give --pretrained"),
         ({}, {"random_weights": RandomWeights(), "pretrained": True}, UsageError, "exclude each other"),
         ({}, {"random_weights": RandomWeights(), "batch": 0}, UsageError, "at least 1"),
-        ({}, {"random_weights": RandomWeights(), "precision": "int8"}, UsageError, "unknown precision 'int8'"),
+        ({}, {"random_weights": RandomWeights(), "precision": "int4"}, UsageError, "unknown precision 'int4'"),
         ({}, {"random_weights": RandomWeights(), "proposal_checkpoint": "x.pth"}, UsageError, "of no use"),
         ({"keep": 1}, {"checkpoint": "x.pth", "proposal_checkpoint": "y.pth"}, UsageError, "prunes nothing"),
         ({}, {"checkpoint": "no.pth"}, CheckpointError, "no such file"),

@@ -408,8 +408,8 @@ def test_a_lower_precision_has_a_lower_bar(papr_bundle: Bundle, engine: Engine, 
     half = PerturbedEngine(engine, add, first_frame=0)
     half.precision = "float16"
     assert check_classification(papr_bundle, half, frames, reference=engine).passed
-    half.precision = "int8"
-    with pytest.raises(UsageError, match="no parity tolerances for precision 'int8'"):
+    half.precision = "int4"
+    with pytest.raises(UsageError, match="no parity tolerances for precision 'int4'"):
         check_classification(papr_bundle, half, frames, reference=engine)
 
 

@@ -251,8 +251,8 @@ def test_a_lower_precision_has_a_lower_bar(micro_bundle: Bundle, engine: Engine,
     half = PerturbedEngine(engine, add)
     half.precision = "float16"
     assert check_parity(micro_bundle, half, frames, reference=engine).passed
-    half.precision = "int8"
-    with pytest.raises(UsageError, match="no parity tolerances for precision 'int8'"):
+    half.precision = "int4"
+    with pytest.raises(UsageError, match="no parity tolerances for precision 'int4'"):
         check_parity(micro_bundle, half, frames, reference=engine)
 
 
