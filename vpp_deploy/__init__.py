@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vpp_deploy.frames import Frame
     from vpp_deploy.media import VideoWriter, read_video
     from vpp_deploy.media.letterbox import letterbox
+    from vpp_deploy.quantization.quantizer import QuantizeOptions, quantize
     from vpp_deploy.serving import SessionPool
     from vpp_deploy.tasks import TASKS, check_parity, load, open_session
     from vpp_deploy.tasks.classification.model import ClassificationModel
@@ -51,6 +52,7 @@ _HOMES = {
     "Instance": "vpp_deploy.tasks.segmentation.results",
     "Instances": "vpp_deploy.tasks.segmentation.results",
     "PaprConfig": "vpp_deploy.families.papr.config",
+    "QuantizeOptions": "vpp_deploy.quantization.quantizer",
     "RandomWeights": "vpp_deploy.exporters",
     "SegmentationModel": "vpp_deploy.tasks.segmentation.model",
     "SessionPool": "vpp_deploy.serving",
@@ -72,6 +74,7 @@ _HOMES = {
     "load_engine": "vpp_deploy.engines",
     "open_reference": "vpp_deploy.families",
     "open_session": "vpp_deploy.tasks",
+    "quantize": "vpp_deploy.quantization.quantizer",
     "read_pictures": "vpp_deploy.tasks.classification.reader",
     "read_video": "vpp_deploy.media",
 }
@@ -115,6 +118,7 @@ __all__ = [
     "Instance",
     "Instances",
     "PaprConfig",
+    "QuantizeOptions",
     "RandomWeights",
     "SegmentationModel",
     "SessionPool",
@@ -136,6 +140,7 @@ __all__ = [
     "load_engine",
     "open_reference",
     "open_session",
+    "quantize",
     "read_pictures",
     "read_video",
 ]
