@@ -84,13 +84,9 @@ def load(
     known = {option.name for backend in BACKENDS.values() for option in options_of(backend.load_options)}
     loading = {name: value for name, value in options.items() if name in known}
     opening = {name: value for name, value in options.items() if name not in known}
-    if engine == TORCH:
-        loaded = open_engine(bundle, TORCH)
-    elif engine == DEFAULT and not bundle.engine_folder(engine).exists():
+    if engine == DEFAULT and not bundle.engine_folder(engine).exists():
         build_engine(bundle, engine)
-        loaded = load_engine(bundle, engine, **loading)
-    else:
-        loaded = load_engine(bundle, engine, **loading)
+    loaded = open_engine(bundle, TORCH) if engine == TORCH else load_engine(bundle, engine, **loading)
     try:
         return (task.open_model or task.open_session)(loaded, **opening)
     except TypeError as error:
