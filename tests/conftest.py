@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import filelock
 import hypothesis
 import pytest
 
@@ -58,18 +59,35 @@ def vpp_golden() -> Path:
     return golden_data.VPP.folder
 
 
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], vpp_deploy.Bundle]
+) -> vpp_deploy.Bundle:
+    """The bundle that the first of the processes that test at the same time made; shared, so never written to.
+
+    `VPP_TEST_BUNDLES` names a folder that keeps them from run to run: for work on what comes after export.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+    folder = Path(os.environ.get("VPP_TEST_BUNDLES") or shared)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.bundle"
+    with filelock.FileLock(folder / f"{name}.lock"):
+        if not path.exists():
+            with torch_on_one_thread():
+                make(path)
+        vpp_deploy.build_engine(path, "onnxruntime")  # does nothing where it is up to date
+    return vpp_deploy.Bundle.open(path)
+
+
 @pytest.fixture(scope="session")
 def micro_bundle(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
     """A vpp-micro bundle at 128x192 with random weights and an ONNX Runtime engine. Shared: do not write to it."""
-    bundle = vpp_deploy.export(
-        "vpp-micro",
-        out=tmp_path_factory.mktemp("micro") / "micro.bundle",
-        random_weights=vpp_deploy.RandomWeights(0),
-        keep="0.55",
-        size=(128, 192),
-    )
-    vpp_deploy.build_engine(bundle, "onnxruntime")
-    return bundle
+
+    def make(path: Path) -> vpp_deploy.Bundle:
+        weights = vpp_deploy.RandomWeights(0)
+        return vpp_deploy.export("vpp-micro", out=path, random_weights=weights, keep="0.55", size=(128, 192))
+
+    return made_once(tmp_path_factory, "micro", make)
 
 
 @pytest.fixture(scope="session")
@@ -78,11 +96,9 @@ def papr_bundle(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
 
     Its grid is 4x6 patches; 12 of them stay.
     """
-    bundle = vpp_deploy.export(
-        vpp_deploy.PaprConfig("papr:vit_tiny_patch16_224", 0.5, size=(64, 96)),
-        out=tmp_path_factory.mktemp("papr") / "tiny.bundle",
-        random_weights=vpp_deploy.RandomWeights(0),
-        batch=2,
-    )
-    vpp_deploy.build_engine(bundle, "onnxruntime")
-    return bundle
+
+    def make(path: Path) -> vpp_deploy.Bundle:
+        model = vpp_deploy.PaprConfig("papr:vit_tiny_patch16_224", 0.5, size=(64, 96))
+        return vpp_deploy.export(model, out=path, random_weights=vpp_deploy.RandomWeights(0), batch=2)
+
+    return made_once(tmp_path_factory, "tiny", make)
