@@ -75,7 +75,8 @@ def made_once(
         if not path.exists():
             with torch_on_one_thread():
                 make(path)
-        vpp_deploy.build_engine(path, "onnxruntime")  # does nothing where it is up to date
+        bundle = vpp_deploy.Bundle.open(path)
+        vpp_deploy.build_engine(bundle, "onnxruntime")  # does nothing where it is up to date
     return vpp_deploy.Bundle.open(path)
 
 
