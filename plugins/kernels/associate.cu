@@ -20,7 +20,13 @@ __global__ void __launch_bounds__(Engine::kThreads, 512 / Engine::kThreads) asso
     const auto problem = vpp::association<typename Engine::Element>(a.queries, a.keys, a.key_positions, a.k, a.channels,
                                                                     a.rows, a.columns);
     const size_t first = static_cast<size_t>(blockIdx.z) * problem.n;
-    vpp::associate<Engine>(problem, a.source + first, a.merged + first);
+    vpp::associate<Engine>(problem, [&](int query, unsigned long long candidate) {
+        if (gridDim.y == 1) {
+            a.source[first + query] = vpp::candidate_index(candidate);
+        } else {
+            atomicMax(&a.merged[first + query], candidate);  // they start as zeros
+        }
+    });
 }
 
 __global__ void candidate_indices_kernel(const unsigned long long* merged, int32_t* source, int64_t count) {

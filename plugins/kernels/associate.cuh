@@ -103,11 +103,10 @@ __device__ __forceinline__ void merge_tile(const Engine& engine, int key0, int k
     }
 }
 
-// Best key of the queries of tile blockIdx.x among the keys of part blockIdx.y of gridDim.y, batch item blockIdx.z.
-// A single part writes indices to `source` [n]; several merge candidates into `merged` [n], which starts as zeros.
-template <typename Engine>
-__device__ __forceinline__ void associate(const Association<typename Engine::Element>& problem, int32_t* source,
-                                          unsigned long long* merged) {
+// Best key of the queries of tile blockIdx.x among the keys of part blockIdx.y of gridDim.y, batch item blockIdx.z:
+// `write(query, candidate)` for each.
+template <typename Engine, typename Write>
+__device__ __forceinline__ void associate(const Association<typename Engine::Element>& problem, Write write) {
     __shared__ AssociateShared<Engine> shared;
     const int thread = threadIdx.x;
     const int query0 = blockIdx.x * Engine::kQueries;
@@ -159,13 +158,8 @@ __device__ __forceinline__ void associate(const Association<typename Engine::Ele
     __syncthreads();
     for (int row = thread; row < Engine::kQueries; row += Engine::kThreads) {
         const int query = query0 + row;
-        if (query >= problem.n)
-            continue;
-        if (gridDim.y == 1) {
-            source[query] = candidate_index(shared.best[row]);
-        } else {
-            atomicMax(&merged[query], shared.best[row]);
-        }
+        if (query < problem.n)
+            write(query, shared.best[row]);
     }
 }
 

@@ -92,10 +92,8 @@ struct FmaEngine {
     }
 };
 
-// Large: half the threads' registers are sums. Small: fills the GPU with few tokens. Strip: for one block per strip of
-// queries with all keys, the form that needs no workspace.
+// Large: half the threads' registers are sums. Small: fills the GPU with few tokens.
 using FmaLarge = FmaEngine<128, 128, 8, 8>;
 using FmaSmall = FmaEngine<64, 64, 4, 4>;
-using FmaStrip = FmaEngine<32, 128, 4, 4>;
 
 }  // namespace vpp

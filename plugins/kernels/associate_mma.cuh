@@ -96,7 +96,5 @@ template <Half kType>
 using MmaLarge = MmaEngine<kType, 128, 128, 2, 4, 2>;
 template <Half kType>
 using MmaSmall = MmaEngine<kType, 64, 64, 2, 2, 4>;
-template <Half kType>
-using MmaStrip = MmaEngine<kType, 32, 256, 1, 8, 2>;
 
 }  // namespace vpp

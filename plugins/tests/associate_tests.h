@@ -127,11 +127,17 @@ inline void test(const Case& c, int every = 1) {
     check(c, problems, source.read(what.c_str()), every, what);
     workspace.read(what.c_str());
 
-    const auto kernel = c.dtype == VPP_FLOAT32   ? vpp_associate_embedded_f32
-                        : c.dtype == VPP_FLOAT16 ? vpp_associate_embedded_f16
-                                                 : vpp_associate_embedded_bf16;
-    run_embedded(kernel, dim3((c.n() + 31) / 32, 1, c.batch), 256, 0, what.c_str(), device_queries.data(),
-                 device_keys.data(), device_positions.data(), c.k, c.channels, c.rows, c.columns, embedded.data());
+    const auto kernel = c.dtype == VPP_FLOAT32   ? vpp_associate_parts_embedded_f32
+                        : c.dtype == VPP_FLOAT16 ? vpp_associate_parts_embedded_f16
+                                                 : vpp_associate_parts_embedded_bf16;
+    const int parts = std::min((c.k + 63) / 64, 1 + c.k % 5);
+    const DeviceArray<unsigned long long> candidates(count * parts);
+    run_embedded(kernel, dim3((c.n() + 63) / 64, parts, c.batch), c.dtype == VPP_FLOAT32 ? 256 : 128, 0, what.c_str(),
+                 device_queries.data(), device_keys.data(), device_positions.data(), c.k, c.channels, c.rows, c.columns,
+                 candidates.data());
+    run_embedded(vpp_associate_best_embedded, dim3((c.n() + 255) / 256, 1, c.batch), 256, 0, what.c_str(),
+                 candidates.data(), parts, c.n(), embedded.data());
+    candidates.read(what.c_str());
     check(c, problems, embedded.read(what.c_str()), every, what + ", embedded");
 }
 

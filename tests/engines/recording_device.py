@@ -120,6 +120,8 @@ class RecordingDevice:
 class RecordingContext:
     """A session of ONNX Runtime that reads and writes the recording device's memory."""
 
+    capturable = True
+
     def __init__(self, device: RecordingDevice, session: Any) -> None:
         device.demand_current()
         self._device, self._session = device, session
@@ -132,6 +134,10 @@ class RecordingContext:
         assert name in (*self._inputs, *self._outputs), name
         self._device.log.append(("bind", name, buffer))
         self._addresses[name] = buffer
+
+    def can_be_captured(self, queue: Queue) -> bool:
+        self._device.demand_current()
+        return self.capturable
 
     def enqueue(self, queue: Queue) -> None:
         self._device.demand_current()

@@ -128,6 +128,16 @@ def test_what_cannot_be_captured_runs_without_and_says_so_once(open_stream, inpu
     ]
 
 
+def test_what_says_that_it_cannot_be_captured_is_not_tried(open_stream, inputs, expected, caplog, monkeypatch):
+    monkeypatch.setattr(RecordingContext, "capturable", False)
+    device = RecordingDevice()
+    check(open_stream(device), inputs, expected)
+    assert not device.calls("capture")
+    assert [record.message for record in caplog.records] == [
+        "the step graph cannot be captured on recording (its engine allocates memory while it runs); running without"
+    ]
+
+
 def test_prefetched_inputs_go_up_on_a_queue_of_their_own(open_stream, inputs, expected):
     device = RecordingDevice()
     stream = open_stream(device)

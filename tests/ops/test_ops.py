@@ -209,11 +209,21 @@ def test_plugins_stand_for_their_ops(form):
     }"""
     model = onnx.parser.parse_model(text.replace(": 20", f": {OPSET}").replace(": 1]", f": {VERSION}]"))
     lowered = ops.lower(model, "tensorrt", plugins=form)
-    select, associate = lowered.graph.node
-    assert (select.domain, select.op_type, associate.op_type) == ("vpp", "VppSelectTokens", "VppAssociateTokens")
+    select, associate, *best = lowered.graph.node
+    name = "VppAssociateTokens" if form == "library" else "VppAssociateParts"
+    assert (select.domain, select.op_type, associate.domain, associate.op_type) == (
+        "vpp",
+        "VppSelectTokens",
+        "vpp",
+        name,
+    )
     values = {a.name: onnx.helper.get_attribute_value(a) for a in select.attribute}
     identity = {"plugin_version": b"1", "plugin_namespace": b"" if form == "library" else b"vpp"}
     assert values == {"k": 2, "by_position": 1} | identity | ({"aot": 1} if form == "embedded" else {})
     assert [a.name for a in select.attribute][:2] == ["k", "by_position"]  # embedded plugins get them by position
     assert [a.name for a in associate.attribute][:2] == ["rows", "columns"]
+    if form == "embedded":
+        assert [(node.domain, node.op_type) for node in best] == [("vpp", "VppAssociateBest")]
+        assert [a.name for a in associate.attribute][2:] == ["parts", "plugin_version", "plugin_namespace", "aot"]
+        assert (list(best[0].input), list(best[0].output)) == (list(associate.output), ["z"])
     assert {node.domain for node in ops.lower(model, "tensorrt").graph.node} == {""}

@@ -85,6 +85,10 @@ class Context(Protocol):
         """Have an input or output live in this memory from now on."""
         ...
 
+    def can_be_captured(self, queue: Queue) -> bool:
+        """Whether a run can be captured in a graph, as far as the vendor's library knows beforehand."""
+        ...
+
     def enqueue(self, queue: Queue) -> None:
         """Queue one run."""
         ...

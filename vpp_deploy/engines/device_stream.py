@@ -142,8 +142,10 @@ class DeviceStream:
             self._warm.add(self._direction)
 
     def _capture(self, role: GraphRole) -> bool:
+        context = self._contexts[role]
         try:
-            context = self._contexts[role]
+            if not context.can_be_captured(self._queue):
+                raise DeviceError("its engine allocates memory while it runs")
             self._graphs[self._direction] = self._device.capture(self._queue, lambda: context.enqueue(self._queue))
         except DeviceError as error:
             _log.warning("the %s graph cannot be captured on %s (%s); running without", role, self._device.name, error)

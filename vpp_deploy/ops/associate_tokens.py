@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -145,6 +146,24 @@ def _with_bias_table(signature: NodeSignature) -> Body | None:
     return Body(text, {"bias_table": table})
 
 
+_BLOCKS: Final = 528
+"""How many blocks keep every processor of a large GPU (132 of them, on an H100) busy: four on each."""
+
+
+def _in_two_plugins(signature: NodeSignature) -> Body:
+    """TensorRT's embedded plugins have no workspace: where parts of the keys meet is a tensor between two plugins."""
+    batch, n, _ = signature.input_shapes[0]
+    keys = signature.input_shapes[1][1]
+    parts = min(ceil(keys / 64), ceil(_BLOCKS / (batch * ceil(n / 64))))
+    rows, columns = signature.attributes["rows"], signature.attributes["columns"]
+    identity = 'plugin_version = "1", plugin_namespace = "vpp", aot = 1'
+    return Body(f"""
+        candidates = vpp.VppAssociateParts <rows = {rows}, columns = {columns}, parts = {parts}, {identity}>
+            (queries, keys, key_positions)
+        source = vpp.VppAssociateBest <{identity}> (candidates)
+    """)
+
+
 ASSOCIATE_TOKENS = OpDefinition(
     name="AssociateTokens",
     inputs=("queries", "keys", "key_positions"),
@@ -154,7 +173,7 @@ ASSOCIATE_TOKENS = OpDefinition(
     moves_values=False,
     decides=False,  # on similarities of its own
     portable=Body(_PORTABLE),
-    lowerings={"onnxruntime": _with_bias_table},
+    lowerings={"onnxruntime": _with_bias_table, "embedded": _in_two_plugins},
     plugin="VppAssociateTokens",
     fits=lambda lengths, attributes: attributes["rows"] * attributes["columns"] == lengths["N"],
 )

@@ -69,7 +69,7 @@ class OpDefinition:
             products that give them are then kept in float32. False for an op that decides on products of its own.
         portable: the generic body that travels with every exported model.
         lowerings: bodies for single backends (`onnxruntime`, `openvino`, `tensorrt`); a backend without one uses the
-            portable body.
+            portable body. `embedded`: of several embedded plugins for TensorRT, where one would not do.
         plugin: name of the TensorRT plugin that takes the node's inputs and attributes as they are; None where there is
             none, and the node is always lowered.
         native: whether the library of custom ops for ONNX Runtime has it (cpp/onnxruntime_ops) and takes the node as it
@@ -130,8 +130,9 @@ class OpDefinition:
 
     def _function(self, domain: str, name: str, attributes: Sequence[str], body: Body) -> onnx.FunctionProto:
         signature = f"<{', '.join(attributes)}>" if attributes else ""
+        imports = f'"" : {OPSET}' + (f', "{DOMAIN}" : {VERSION}' if f"{DOMAIN}." in body.text else "")
         function = onnx.parser.parse_function(
-            f'<opset_import: ["" : {OPSET}], domain: "{domain}">\n'
+            f'<opset_import: [{imports}], domain: "{domain}">\n'
             f"{name} {signature} ({', '.join(self.inputs)}) => ({self.output}) {{\n{body.text}\n}}"
         )
         constants = [

@@ -120,11 +120,13 @@ def lower(model: onnx.ModelProto, backend: str, *, plugins: PluginForm | None = 
             raise ExportError(f"node {node.name!r:.80} of the op {op_name(node)} {problem}")
         if plugins == "native" and OPS[node.op_type].native:
             continue
-        if plugins and plugins != "native" and OPS[node.op_type].plugin:
+        in_several = plugins == "embedded" and plugins in OPS[node.op_type].lowerings
+        if plugins and plugins != "native" and OPS[node.op_type].plugin and not in_several:
             _make_plugin(node, plugins)
             continue
         function_name = f"{node.op_type}_{number}"
-        function = OPS[node.op_type].lowered_function(backend, signature, function_name, _LOWERED_DOMAIN)
+        form = "embedded" if in_several else backend
+        function = OPS[node.op_type].lowered_function(form, signature, function_name, _LOWERED_DOMAIN)
         for inner in function.node:
             inner.name = f"{node.name}/{inner.op_type}"
         lowered.functions.append(function)

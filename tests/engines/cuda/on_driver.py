@@ -62,6 +62,9 @@ class Remembers:
         assert DRIVER.vpp_depth()
         self._bound[name] = buffer
 
+    def can_be_captured(self, queue: Any) -> bool:
+        return True
+
     def enqueue(self, queue: Any) -> None:
         assert DRIVER.vpp_depth()
         self._work()

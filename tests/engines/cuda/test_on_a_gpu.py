@@ -60,6 +60,9 @@ class Remembers:
     def bind(self, name: str, buffer: Any) -> None:
         self._bound[name] = buffer
 
+    def can_be_captured(self, queue: Any) -> bool:
+        return True
+
     def enqueue(self, queue: Any) -> None:
         self._device.copy(self._bound["seen"], self._bound["frame"], queue)
         self._device.copy(self._bound["last_out"], self._bound["frame"], queue)
@@ -105,7 +108,8 @@ def test_streams_give_their_memory_back_whoever_drops_them(device: Any, torch: A
             held[0].prefetch({"frame": np.ones(SHAPE, np.float32)})
             drops.submit(held.clear).result()
             used.append(in_use())
-    assert max(used[50:]) <= max(used[:10])
+    buffer = int(np.prod(SHAPE)) * 4
+    assert max(used[50:]) - max(used[:10]) < buffer, "fifty streams, with several each"  # the driver takes some, too
 
 
 def test_streams_run_at_the_same_time(device: Any) -> None:
@@ -179,10 +183,13 @@ def test_embedded_association(torch: Any, batch: int, grid: tuple[int, int], cha
     keys = (torch.randn(batch, k, channels, device="cuda") / channels).to(getattr(torch, dtype))
     positions = torch.rand(batch, n, device="cuda").argsort(dim=-1)[:, :k].int()
     source = torch.full((batch, n), -1, dtype=torch.int32, device="cuda")
-    launch = embedded_kernels.associate(queries.shape, k, grid, dtype)
-    launched(torch, launch, [queries, keys, positions], source)
-    bias = torch.from_numpy(positional_bias(*grid)).cuda().double()
-    for item in range(batch):
-        similarity = queries[item].double() @ keys[item].double().T + bias[:, positions[item].long()]
-        chosen = similarity.gather(1, source[item].long().unsqueeze(-1))[:, 0]
-        assert (similarity.max(dim=-1).values - chosen).max().item() <= 1e-4
+    for parts in {1, (k + 63) // 64}:
+        candidates = torch.full((batch, parts, n, 2), -1, dtype=torch.int32, device="cuda")
+        launch = embedded_kernels.associate_parts(queries.shape, k, grid, parts, dtype)
+        launched(torch, launch, [queries, keys, positions], candidates)
+        launched(torch, embedded_kernels.associate_best(candidates.shape), [candidates], source)
+        bias = torch.from_numpy(positional_bias(*grid)).cuda().double()
+        for item in range(batch):
+            similarity = queries[item].double() @ keys[item].double().T + bias[:, positions[item].long()]
+            chosen = similarity.gather(1, source[item].long().unsqueeze(-1))[:, 0]
+            assert (similarity.max(dim=-1).values - chosen).max().item() <= 1e-4

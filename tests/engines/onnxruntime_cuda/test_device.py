@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -46,11 +48,14 @@ def session() -> Session:
 
 
 @pytest.mark.parametrize("copies", [False, True])
-def test_an_input_that_is_bound_once_is_never_stale(copies: bool, session: Session) -> None:
+def test_an_input_that_is_bound_once_is_never_stale(
+    copies: bool, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
     device = OnnxRuntimeDevice("cpu")
-    context = OnnxRuntimeContext(session)
+    context = OnnxRuntimeContext(session, device)
     if copies:
-        context._binding = CopiesWhenBound(context._binding)
+        io_binding = session.native.io_binding
+        monkeypatch.setattr(session.native, "io_binding", lambda: CopiesWhenBound(io_binding()))
     source, target = (device.allocate((2,), "float32") for _ in range(2))
     context.bind("x", source)
     context.bind("y", target)
@@ -80,3 +85,53 @@ def test_cuda_comes_from_its_wheels_and_nothing_is_printed(
 def test_the_installed_onnx_runtime_can_be_asked_for_its_libraries(capfd: pytest.CaptureFixture[str]) -> None:
     OnnxRuntimeDevice("cuda")
     assert capfd.readouterr().out == ""
+
+
+def test_runs_that_onnx_runtime_captures(
+    session: Session, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A number for each set of memory, all on one thread; when there are enough, runs without a graph."""
+    monkeypatch.setattr("vpp_deploy.engines.onnxruntime_cuda.device.MOST_GRAPHS", 3)
+    ran: list[tuple[str, int]] = []
+    run = session.native.run_with_iobinding
+
+    def watched(binding: Any, options: Any) -> None:
+        ran.append((options.get_run_config_entry("gpu_graph_id"), threading.get_ident()))
+        run(binding, options)
+
+    monkeypatch.setattr(session.native, "run_with_iobinding", watched)
+    device = OnnxRuntimeDevice("cpu", cuda_graphs=True)
+    sources = [device.allocate((2,), "float32") for _ in range(2)]
+    target, found = device.allocate((2,), "float32"), np.empty(2, np.float32)
+
+    def play() -> None:
+        context = OnnxRuntimeContext(session, device)
+        context.bind("y", target)
+        for number in range(4):
+            context.bind("x", sources[number % 2])
+            device.upload(sources[number % 2], np.full(2, number, np.float32), None)
+            context.enqueue(None)
+            device.download(found, target, None)
+            assert (found == -number).all()
+
+    play()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(play).result()
+    assert [number for number, _ in ran] == ["1", "2", "1", "2", "3", "-1", "3", "-1"]
+    assert len({thread for _, thread in ran} | {threading.get_ident()}) == 2
+    assert caplog.messages == ["3 CUDA graphs are in use, and no more are made: streams run without"]
+
+
+@pytest.mark.parametrize(("device", "repeats"), [(OnnxRuntimeDevice("cpu"), True), (None, False)])
+def test_nothing_is_captured_unasked(
+    device: OnnxRuntimeDevice | None, repeats: bool, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = device or OnnxRuntimeDevice("cpu", cuda_graphs=True)
+    ran: list[Any] = []
+    monkeypatch.setattr(session.native, "run_with_iobinding", lambda binding, options: ran.append(options))
+    context = OnnxRuntimeContext(session, device, repeats=repeats)
+    for name in "xy":
+        context.bind(name, device.allocate((2,), "float32"))
+    context.enqueue(None)
+    with pytest.raises(RuntimeError, match="gpu_graph_id"):
+        ran[0].get_run_config_entry("gpu_graph_id")

@@ -75,4 +75,9 @@ def test_tf32_is_only_used_where_it_is_asked_for(
     if set_before is not None:
         monkeypatch.setenv(OVERRIDE, set_before)
     vpp_deploy.load_engine(built, "onnxruntime-cuda", **named).open_stream()
-    assert loaded == [((PROVIDER, {"use_tf32": option}), override)] * 2
+    assert loaded == [((PROVIDER, {"use_tf32": option, "enable_cuda_graph": "0"}), override)] * 2
+
+
+def test_only_the_graph_that_repeats_is_captured(built: Bundle, loaded: list[tuple[Any, str | None]]) -> None:
+    vpp_deploy.load_engine(built, "onnxruntime-cuda", cuda_graphs=True).open_stream()
+    assert [provider[1]["enable_cuda_graph"] for provider, _ in loaded] == ["0", "1"]

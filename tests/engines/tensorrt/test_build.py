@@ -137,6 +137,13 @@ def test_float32_means_float32_unless_tf32_is_asked_for(linear: Path, tmp_path: 
 
 
 @needs_rtx
+def test_an_engine_allocates_nothing_while_it_runs(linear: Path, tmp_path: Path) -> None:
+    """Else TensorRT-RTX cannot be captured in CUDA graphs."""
+    build(linear, log=tmp_path / "log")
+    assert "REQUIRE_USER_ALLOCATION" in (tmp_path / "log").read_text()
+
+
+@needs_rtx
 def test_workspace_and_timing_cache_reach_the_builder(linear: Path, tmp_path: Path) -> None:
     build(linear, workspace_bytes=256 << 20, timing_cache=tmp_path / "timings", log=tmp_path / "log")
     assert "WORKSPACE: 256.00 MiB" in (tmp_path / "log").read_text()

@@ -19,6 +19,7 @@ from tests.conftest import REPOSITORY
 from vpp_deploy.engines.tensorrt import embedded_kernels, embedded_plugins
 from vpp_deploy.errors import PluginError
 from vpp_deploy.ops import OPS
+from vpp_deploy.ops.base import NodeSignature
 
 TABLE = (REPOSITORY / "plugins" / "kernels" / "embedded.cuh").read_text()
 ENTRIES = re.findall(r"^// (vpp_\w+)  ", TABLE, re.MULTILINE)
@@ -39,7 +40,7 @@ def test_the_package_has_the_kernels_of_these_sources(embed: ModuleType) -> None
 
 
 def test_every_entry_is_a_module_of_its_own(tmp_path: Path) -> None:
-    assert len(ENTRIES) == 9
+    assert len(ENTRIES) == 10
     for entry in ENTRIES:
         ptx = embedded_kernels.ptx(entry)
         assert re.findall(r"\.visible \.entry (\w+)\(", ptx) == [entry]
@@ -82,9 +83,13 @@ def test_launches_are_those_of_the_table() -> None:
         assert (scatter.entry, scatter.grid) == (f"vpp_scatter_embedded_{suffix}", (ceil(n / rows), b, 1))
     large = embedded_kernels.scatter((1, 65536, 1), 60000, "float16")
     assert large.grid == (65536 // 2048, 1, 1)
-    associate = embedded_kernels.associate((b, n, c), k, (34, 60), "bfloat16")
-    assert associate.entry == "vpp_associate_embedded_bf16"
-    assert (associate.arguments, associate.grid, associate.block) == ((k, c, 34, 60), (64, 1, b), 256)
+    parts = embedded_kernels.associate_parts((b, n, c), k, (34, 60), 9, "bfloat16")
+    assert parts.entry == "vpp_associate_parts_embedded_bf16"
+    assert (parts.arguments, parts.grid, parts.block) == ((k, c, 34, 60), (32, 9, b), 128)
+    assert embedded_kernels.associate_parts((b, n, c), k, (34, 60), 9, "float32").block == 256
+    best = embedded_kernels.associate_best((b, 9, n, 2))
+    assert (best.entry, best.arguments) == ("vpp_associate_best_embedded", (9, n))
+    assert (best.grid, best.block) == ((8, 1, b), 256)
 
 
 def test_a_selection_that_does_not_fit_shared_memory() -> None:
@@ -135,18 +140,19 @@ def dtype(name: str) -> SimpleNamespace:
 
 FLOAT, HALF, BOOL, INT32 = map(dtype, ("FLOAT", "HALF", "BOOL", "INT32"))
 CASES = {
-    "SelectTokens": ([((2, 960), FLOAT), ((2, 960), BOOL)], {"k": 528, "by_position": 0}, ((2, 528), INT32)),
-    "GatherTokens": ([((2, 960, 48), HALF), ((2, 528), INT32)], {}, ((2, 528, 48), HALF)),
-    "ScatterTokens": (
+    "VppSelectTokens": ([((2, 960), FLOAT), ((2, 960), BOOL)], {"k": 528, "by_position": 0}, ((2, 528), INT32)),
+    "VppGatherTokens": ([((2, 960, 48), HALF), ((2, 528), INT32)], {}, ((2, 528, 48), HALF)),
+    "VppScatterTokens": (
         [((2, 960, 48), FLOAT), ((2, 528), INT32), ((2, 528, 48), FLOAT)],
         {},
         ((2, 960, 48), FLOAT),
     ),
-    "AssociateTokens": (
+    "VppAssociateParts": (
         [((2, 960, 48), HALF), ((2, 528, 48), HALF), ((2, 528), INT32)],
-        {"rows": 24, "columns": 40},
-        ((2, 960), INT32),
+        {"rows": 24, "columns": 40, "parts": 9},
+        ((2, 9, 960, 2), INT32),
     ),
+    "VppAssociateBest": ([((2, 9, 960, 2), INT32)], {}, ((2, 960), INT32)),
 }
 
 
@@ -157,26 +163,36 @@ def registered() -> FakePlugin:
     return plugin
 
 
-@pytest.mark.parametrize("op", CASES)
-def test_tensorrt_learns_each_op(op: str, registered: FakePlugin) -> None:
-    inputs, attributes, (shape, kind) = CASES[op]
-    name = f"vpp::{OPS[op].plugin}"
-    describe, implement = registered.described[name], registered.implemented[name]
-    expected = dict.fromkeys(OPS[op].inputs, Tensor) | dict.fromkeys(OPS[op].attributes, int)
-    assert {n: p.annotation for n, p in inspect.signature(describe).parameters.items()} == expected
-    assert [*inspect.signature(implement).parameters] == [*expected, "outputs", "tactic"]
+@pytest.mark.parametrize("plugin", CASES)
+def test_tensorrt_learns_each_plugin(plugin: str, registered: FakePlugin) -> None:
+    inputs, attributes, (shape, kind) = CASES[plugin]
+    describe, implement = registered.described[f"vpp::{plugin}"], registered.implemented[f"vpp::{plugin}"]
+    declared = {name: p.annotation for name, p in inspect.signature(describe).parameters.items()}
+    assert list(declared.values()) == [Tensor] * len(inputs) + [int] * len(attributes)
+    assert list(declared)[len(inputs) :] == list(attributes)
+    assert [*inspect.signature(implement).parameters] == [*declared, "outputs", "tactic"]
+    for op in OPS.values():
+        if op.plugin == plugin:
+            assert tuple(declared) == op.inputs + op.attributes
 
     tensors = [tensor(*spec) for spec in inputs]
     output = describe(*tensors, **dict(reversed(attributes.items())))  # TensorRT gives attributes by name here
     assert (output.shape, output.dtype) == (shape, kind)
     entry, ptx, parameters, extra = implement(*tensors, *attributes.values(), (output,), 0)  # and by position here
     assert ptx == embedded_kernels.ptx(entry)
-    assert parameters.block_x in (256, 1024)
+    assert parameters.block_x in (128, 256, 1024)
     assert all(type(value) is int and value > 0 for value in extra)
     taken = re.search(rf"void {entry}\(([^)]*)\)", TABLE)[1]
-    assert taken.count("int32_t ") == len(extra) + taken.count("const int32_t ")
+    assert len(re.findall(r"int32_t \w", taken)) == len(extra)
 
 
-def test_every_plugin_of_the_ops_is_embedded(registered: FakePlugin) -> None:
-    names = {f"vpp::{op.plugin}" for op in OPS.values() if op.plugin}
-    assert set(registered.described) == set(registered.implemented) == names
+def test_every_plugin_that_a_graph_can_have_is_embedded(registered: FakePlugin) -> None:
+    signatures = {name: tuple(shape for shape, _ in inputs) for name, (inputs, _, _) in CASES.items()}
+    used = set()
+    for op in OPS.values():
+        if lowering := op.lowerings.get("embedded"):
+            body = lowering(NodeSignature({"rows": 24, "columns": 40}, signatures["VppAssociateParts"]))
+            used |= set(re.findall(r"(vpp)\.(\w+)", body.text))
+        elif op.plugin:
+            used.add(("vpp", op.plugin))
+    assert set(registered.described) == set(registered.implemented) == {"::".join(name) for name in used}

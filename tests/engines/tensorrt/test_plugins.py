@@ -264,7 +264,7 @@ def test_tensorrt_loads_engines_onto_the_gpu_of_the_buffers(
     def runtime(*arguments: object, **named: object) -> SimpleNamespace:
         device.demand_current()
         found.append(arguments)
-        return SimpleNamespace(create_context=lambda role: None)
+        return SimpleNamespace(create_context=lambda role, scratch: None, scratch_bytes=64)
 
     place = "vpp_deploy.engines.tensorrt.engine"
     gpu = Gpu("NVIDIA L4", "580.10", "23034 MiB", "8.9")

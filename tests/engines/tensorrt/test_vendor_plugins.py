@@ -28,7 +28,7 @@ import numpy
 import tensorrt as trt
 import tensorrt.plugin as trtp
 from vpp_deploy.engines.tensorrt import embedded_plugins
-from vpp_deploy.ops import OPS, PLUGIN_NAMESPACES
+from vpp_deploy.ops import PLUGIN_NAMESPACES
 
 embedded_plugins.register(trt, trtp)
 B, N, K, C = 2, 960, 528, 48
@@ -37,17 +37,18 @@ SCORES, MASK, TOKENS, INDICES, KEPT = (
     ((B, K), trt.DataType.INT32), ((B, K, C), trt.DataType.HALF),
 )
 LAYERS = [
-    ("SelectTokens", [SCORES, MASK], {"k": K, "by_position": 1}),
-    ("GatherTokens", [TOKENS, INDICES], {}),
-    ("ScatterTokens", [TOKENS, INDICES, KEPT], {}),
-    ("AssociateTokens", [TOKENS, KEPT, INDICES], {"rows": 24, "columns": 40}),
-    ("SelectTokens", [SCORES, MASK], {"k": K, "by_position": 0}),
+    ("VppSelectTokens", [SCORES, MASK], {"k": K, "by_position": 1}),
+    ("VppGatherTokens", [TOKENS, INDICES], {}),
+    ("VppScatterTokens", [TOKENS, INDICES, KEPT], {}),
+    ("VppAssociateParts", [TOKENS, KEPT, INDICES], {"rows": 24, "columns": 40, "parts": 9}),
+    ("VppAssociateBest", [((B, 9, N, 2), trt.DataType.INT32)], {}),
+    ("VppSelectTokens", [SCORES, MASK], {"k": K, "by_position": 0}),
 ]
 answer = {"numpy": numpy.__version__, "built": [], "failure": None}
 try:
-    for op, inputs, attributes in LAYERS:
-        built = trt.build(OPS[op].plugin, PLUGIN_NAMESPACES["embedded"], inputs, attributes)
-        answer["built"].append([op, built.output, built.entry, built.grid, built.extra, built.ptx.decode()])
+    for plugin, inputs, attributes in LAYERS:
+        built = trt.build(plugin, PLUGIN_NAMESPACES["embedded"], inputs, attributes)
+        answer["built"].append([plugin, built.output, built.entry, built.grid, built.extra, built.ptx.decode()])
 except Exception as error:
     answer["failure"] = f"{type(error).__name__}: {error}"
 json.dump(answer, sys.stdout)
@@ -98,17 +99,18 @@ def check(version: str, found: dict[str, Any]) -> None:
     assert (found["failure"] is None) == (why_not is None), f"{found['failure']}, and we say: {why_not}"
     if why_not is None:
         assert [layer[:2] for layer in found["built"]] == [
-            ["SelectTokens", [[2, 528], "INT32"]],
-            ["GatherTokens", [[2, 528, 48], "HALF"]],
-            ["ScatterTokens", [[2, 960, 48], "HALF"]],
-            ["AssociateTokens", [[2, 960], "INT32"]],
-            ["SelectTokens", [[2, 528], "INT32"]],
+            ["VppSelectTokens", [[2, 528], "INT32"]],
+            ["VppGatherTokens", [[2, 528, 48], "HALF"]],
+            ["VppScatterTokens", [[2, 960, 48], "HALF"]],
+            ["VppAssociateParts", [[2, 9, 960, 2], "INT32"]],
+            ["VppAssociateBest", [[2, 960], "INT32"]],
+            ["VppSelectTokens", [[2, 528], "INT32"]],
         ]
         for _, _, entry, grid, extra, ptx in found["built"]:
             assert ptx == embedded_kernels.ptx(entry)
             assert min(grid) >= 1
             assert extra
-        assert found["built"][0][4] == found["built"][4][4] == [960, 528]
+        assert found["built"][0][4] == found["built"][5][4] == [960, 528]
 
 
 @pytest.mark.parametrize("version", ["10.14.1.48.post1", "11.4.0.106"])

@@ -65,7 +65,7 @@ class OnnxRuntimeCudaBuild:
 
 def load(bundle: Bundle, options: OnnxRuntimeCudaLoadOptions) -> OnnxRuntimeCudaEngine:
     """Load the engine that a bundle has; see `OnnxRuntimeCudaEngine`."""
-    return OnnxRuntimeCudaEngine(bundle, tf32=options.tf32)
+    return OnnxRuntimeCudaEngine(bundle, tf32=options.tf32, cuda_graphs=options.cuda_graphs)
 
 
 class OnnxRuntimeCudaEngine(BuiltEngine):
@@ -75,14 +75,15 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
         bundle: a bundle with a built engine.
         device: `cuda`; `cpu` runs the same code, binding and all, on the processor.
         tf32: see `OnnxRuntimeCudaLoadOptions`.
+        cuda_graphs: see there.
 
     Raises:
         IncompatibleEngineError: no engine in the bundle, or it does not fit the bundle or this version.
     """
 
-    def __init__(self, bundle: Bundle, device: str = "cuda", *, tf32: bool = False) -> None:
+    def __init__(self, bundle: Bundle, device: str = "cuda", *, tf32: bool = False, cuda_graphs: bool = False) -> None:
         super().__init__(bundle, BACKEND)
-        self._device_name, self._tf32 = device, tf32
+        self._device_name, self._tf32, self._cuda_graphs = device, tf32, cuda_graphs
         self._lock = Lock()
         self._running: tuple[OnnxRuntimeDevice, dict[GraphRole, Session]] | None = None
 
@@ -97,7 +98,14 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
             if self._running is None:
                 self._running = self._start()
         device, sessions = self._running
-        return DeviceStream(self._manifest, device, lambda role: OnnxRuntimeContext(sessions[role]))
+        return DeviceStream(
+            self._manifest,
+            device,
+            lambda role: OnnxRuntimeContext(sessions[role], device, repeats=self._repeats(role)),
+        )
+
+    def _repeats(self, role: GraphRole) -> bool:
+        return role == self._manifest.roles[-1]
 
     def _start(self) -> tuple[OnnxRuntimeDevice, dict[GraphRole, Session]]:
         on_gpu = self._device_name == "cuda"
@@ -107,13 +115,16 @@ class OnnxRuntimeCudaEngine(BuiltEngine):
                 f"this ONNX Runtime {onnxruntime.__version__} has no {provider}: {REMEDY}; or use --engine "
                 f"{ON_PROCESSOR.name}"
             )
-        device = OnnxRuntimeDevice(self._device_name, tf32=self._tf32)
-        # Without the option its float32 is TF32 on Ampere and later.
-        chosen: Provider = (provider, {"use_tf32": str(int(self._tf32))}) if on_gpu else provider
-        sessions = {
-            role: load_graph(self.files, self._manifest, role, session_options(threads=None), chosen)
-            for role in self._manifest.roles
-        }
+        device = OnnxRuntimeDevice(self._device_name, tf32=self._tf32, cuda_graphs=self._cuda_graphs)
+
+        def load(role: GraphRole) -> Session:
+            chosen: Provider = provider
+            if on_gpu:  # without the first option its float32 is TF32 on Ampere and later
+                graphs = self._cuda_graphs and self._repeats(role)
+                chosen = provider, {"use_tf32": str(int(self._tf32)), "enable_cuda_graph": str(int(graphs))}
+            return load_graph(self.files, self._manifest, role, session_options(threads=None), chosen)
+
+        sessions = {role: load(role) for role in self._manifest.roles}
         for session in sessions.values():
             if (active := session.native.get_providers()[0]) != provider:
                 raise DeviceError(

@@ -73,10 +73,18 @@ def scatter(shape: Sequence[int], k: int, dtype: str) -> Launch:
     return Launch(f"vpp_scatter_embedded_{_by_size(dtype)}", (n, k, channels), (ceil(n / rows), batch, 1), 256)
 
 
-def associate(shape: Sequence[int], k: int, grid: tuple[int, int], dtype: str) -> Launch:
-    """Association of queries `[B, rows * columns, C]` with `k` keys."""
+def associate_parts(shape: Sequence[int], k: int, grid: tuple[int, int], parts: int, dtype: str) -> Launch:
+    """Association of queries `[B, rows * columns, C]` with each part of `k` keys: candidates `[B, parts, N, 2]`."""
     batch, n, channels = shape
-    return Launch(f"vpp_associate_embedded_{_SUFFIXES[dtype]}", (k, channels, *grid), (ceil(n / 32), 1, batch), 256)
+    threads = 256 if dtype == "float32" else 128
+    entry = f"vpp_associate_parts_embedded_{_SUFFIXES[dtype]}"
+    return Launch(entry, (k, channels, *grid), (ceil(n / 64), parts, batch), threads)
+
+
+def associate_best(shape: Sequence[int]) -> Launch:
+    """The best of candidates `[B, parts, N, 2]`."""
+    batch, parts, n, _ = shape
+    return Launch("vpp_associate_best_embedded", (parts, n), (ceil(n / 256), 1, batch), 256)
 
 
 def ptx(entry: str) -> str:

@@ -27,24 +27,40 @@ class _Plugin:
     """What TensorRT asks of a plugin.
 
     Attributes:
-        op: name of the op.
+        name: as graphs call it.
+        inputs: names of the inputs.
+        attributes: names of the attributes.
         output: from descriptions of the inputs and from attributes to the output's symbolic shape and type; None for
             int32.
         launch: from the same to the launch of the kernel.
     """
 
-    op: str
+    name: str
+    inputs: tuple[str, ...]
+    attributes: tuple[str, ...]
     output: Callable[[Tensors, Attributes], tuple[tuple[Any, ...], Any]]
     launch: Callable[[Tensors, Attributes], Launch]
 
+    @classmethod
+    def of_op(
+        cls,
+        name: str,
+        output: Callable[[Tensors, Attributes], tuple[tuple[Any, ...], Any]],
+        launch: Callable[[Tensors, Attributes], Launch],
+    ) -> _Plugin:
+        """The plugin that takes an op's node as it is."""
+        op = OPS[name]
+        assert op.plugin is not None
+        return cls(op.plugin, op.inputs, op.attributes, output, launch)
+
 
 _PLUGINS: Final = (
-    _Plugin(
+    _Plugin.of_op(
         "SelectTokens",
         lambda inputs, attributes: ((inputs[0].shape_expr[0], attributes[0]), None),
         lambda inputs, attributes: embedded_kernels.select(inputs[0].shape, attributes[0], bool(attributes[1])),
     ),
-    _Plugin(
+    _Plugin.of_op(
         "GatherTokens",
         lambda inputs, _: (
             (inputs[0].shape_expr[0], inputs[1].shape_expr[1], inputs[0].shape_expr[2]),
@@ -52,17 +68,27 @@ _PLUGINS: Final = (
         ),
         lambda inputs, _: embedded_kernels.gather(inputs[0].shape, inputs[1].shape[1], _name(inputs[0])),
     ),
-    _Plugin(
+    _Plugin.of_op(
         "ScatterTokens",
         lambda inputs, _: (tuple(inputs[0].shape_expr), inputs[0].dtype),
         lambda inputs, _: embedded_kernels.scatter(inputs[0].shape, inputs[1].shape[1], _name(inputs[0])),
     ),
+    # AssociateTokens, see its lowering `embedded`.
     _Plugin(
-        "AssociateTokens",
-        lambda inputs, _: ((inputs[0].shape_expr[0], inputs[0].shape_expr[1]), None),
-        lambda inputs, attributes: embedded_kernels.associate(
-            inputs[0].shape, inputs[1].shape[1], (attributes[0], attributes[1]), _name(inputs[0])
+        "VppAssociateParts",
+        OPS["AssociateTokens"].inputs,
+        ("rows", "columns", "parts"),
+        lambda inputs, attributes: ((inputs[0].shape_expr[0], attributes[2], inputs[0].shape_expr[1], 2), None),
+        lambda inputs, attributes: embedded_kernels.associate_parts(
+            inputs[0].shape, inputs[1].shape[1], (attributes[0], attributes[1]), attributes[2], _name(inputs[0])
         ),
+    ),
+    _Plugin(
+        "VppAssociateBest",
+        ("candidates",),
+        (),
+        lambda inputs, _: ((inputs[0].shape_expr[0], inputs[0].shape_expr[2]), None),
+        lambda inputs, _: embedded_kernels.associate_best(inputs[0].shape),
     ),
 )
 
@@ -79,10 +105,9 @@ def register(trt: Any, trtp: Any) -> None:
 
 
 def _register(trt: Any, trtp: Any, plugin: _Plugin) -> None:
-    definition = OPS[plugin.op]
-    inputs = dict.fromkeys(definition.inputs, trtp.TensorDesc)
-    attributes = dict.fromkeys(definition.attributes, int)
-    identifier = f"{PLUGIN_NAMESPACES['embedded']}::{definition.plugin}"
+    inputs = dict.fromkeys(plugin.inputs, trtp.TensorDesc)
+    attributes = dict.fromkeys(plugin.attributes, int)
+    identifier = f"{PLUGIN_NAMESPACES['embedded']}::{plugin.name}"
 
     description = _signature({**inputs, **attributes}, trtp.TensorDesc)
 

@@ -25,13 +25,14 @@ from vpp_deploy.engines.engine_record import (
 from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
-from vpp_deploy.engines.tensorrt import RECORDS
+from vpp_deploy.engines.tensorrt import RECORDS, TENSORRT_RTX
 from vpp_deploy.engines.tensorrt.build import build_tensorrt_engine, check_options
 from vpp_deploy.engines.tensorrt.build_contract import BuildReport
 from vpp_deploy.engines.tensorrt.options import TensorRtBuildOptions, TensorRtLoadOptions
 from vpp_deploy.engines.tensorrt.plugin_library import library_of_engine
 from vpp_deploy.engines.tensorrt.plugins import choose
 from vpp_deploy.engines.tensorrt.runtime import TensorRtRuntime
+from vpp_deploy.engines.tensorrt.runtime_cache import RuntimeCache, cache_file
 from vpp_deploy.errors import IncompatibleEngineError
 from vpp_deploy.machine import nvidia_gpus
 
@@ -165,10 +166,19 @@ class TensorRtEngine(BuiltEngine):
                         self._manifest,
                         self._library,
                         host_code=VERSION_COMPATIBLE in self.record.options,
+                        cache=self._cache(),
                     )
                 self._running = device, runtime
         device, runtime = self._running
-        return DeviceStream(self._manifest, device, runtime.create_context)
+        # A stream's graphs never run at once, so they have one block.
+        scratch = device.allocate((runtime.scratch_bytes,), "uint8")
+        return DeviceStream(self._manifest, device, partial(runtime.create_context, scratch=scratch))
+
+    def _cache(self) -> RuntimeCache | None:
+        if self.backend != TENSORRT_RTX.name:
+            return None
+        path = cache_file(file.sha256 for file in self.record.files.values())
+        return RuntimeCache(path) if path else None
 
 
 def check_host_code(record: EngineRecord) -> None:

@@ -11,6 +11,7 @@ from vpp_deploy.engines.backend import Backend
 from vpp_deploy.engines.device import Buffer, Queue
 from vpp_deploy.engines.tensorrt import RECORDS
 from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, load_into
+from vpp_deploy.engines.tensorrt.runtime_cache import RuntimeCache
 from vpp_deploy.errors import DependencyError, DeviceError, IncompatibleEngineError
 
 _TYPES: Final = {"float32": "FLOAT", "float16": "HALF", "int32": "INT32", "uint8": "UINT8", "bool": "BOOL"}
@@ -26,6 +27,10 @@ class TensorRtRuntime:
         manifest: what the engines' inputs and outputs should be.
         library: the engines' plugins; None if they have none.
         host_code: allow code in the engine to run on the processor, as version compatible engines need it.
+        cache: kernels that were compiled for this GPU (TensorRT-RTX only).
+
+    Attributes:
+        scratch_bytes: device memory that a context needs for intermediate tensors, whichever graph it is of.
 
     Raises:
         DependencyError: the backend's package is not installed or does not load.
@@ -41,6 +46,7 @@ class TensorRtRuntime:
         library: PluginLibrary | None = None,
         *,
         host_code: bool = False,
+        cache: RuntimeCache | None = None,
     ) -> None:
         self._trt = _import(RECORDS[backend])
         self._logger = self._trt.Logger(self._trt.Logger.WARNING)
@@ -52,17 +58,33 @@ class TensorRtRuntime:
         self._engines = {role: self._deserialise(path) for role, path in files.items()}
         for role, engine in self._engines.items():
             check_tensors(engine, manifest, role, files[role])
+        self._cache = cache
+        self.scratch_bytes = max(int(engine.device_memory_size_v2) for engine in self._engines.values())
 
-    def create_context(self, role: GraphRole) -> TensorRtContext:
+    def create_context(self, role: GraphRole, scratch: Buffer) -> TensorRtContext:
         """A new execution context; no weights are copied.
+
+        Args:
+            role: of which graph.
+            scratch: `scratch_bytes` of device memory. Contexts that never run at once may share it.
 
         Raises:
             DeviceError: there is not enough device memory.
         """
-        context = self._engines[role].create_execution_context()
+        engine, how = self._engines[role], self._trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        if self._cache is None:
+            context = engine.create_execution_context(how)
+        else:
+            config = engine.create_runtime_config()
+            config.set_execution_context_allocation_strategy(how)
+            self._cache.attach(config)
+            context = engine.create_execution_context(config)
         if context is None:
             raise DeviceError(f"no execution context for the {role} graph: most likely device memory ran out")
-        return TensorRtContext(context, role)
+        if self._cache is not None:
+            self._cache.save()
+        context.set_device_memory(scratch.address, scratch.nbytes)
+        return TensorRtContext(context, role, scratch)
 
     def _deserialise(self, path: Path) -> Any:
         try:
@@ -79,13 +101,19 @@ class TensorRtRuntime:
 class TensorRtContext:
     """One stream's execution context of one engine."""
 
-    def __init__(self, context: Any, role: GraphRole) -> None:
+    def __init__(self, context: Any, role: GraphRole, scratch: Buffer) -> None:
         self._context, self._role = context, role
+        self._scratch = scratch  # TensorRT has its address alone
 
     def bind(self, name: str, buffer: Buffer) -> None:
         """Have an input or output live at this device address from now on."""
         if not self._context.set_tensor_address(name, buffer.address):
             raise DeviceError(f"TensorRT does not take an address for {name} of the {self._role} graph")
+
+    def can_be_captured(self, queue: Queue) -> bool:
+        """TensorRT-RTX says so; TensorRT has no such question, and captures what was built from static shapes."""
+        asks = getattr(self._context, "is_stream_capturable", None)
+        return asks is None or bool(asks(queue.handle))
 
     def enqueue(self, queue: Queue) -> None:
         """Queue one run in a CUDA stream."""

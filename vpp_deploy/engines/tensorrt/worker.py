@@ -181,6 +181,8 @@ def _config(
     from polygraphy.backend.tensorrt_rtx import create_config_rtx
 
     config = create_config_rtx(builder, network, compute_capabilities=capabilities or None, **options)
+    # Or it may allocate while it runs, and what allocates cannot be captured in CUDA graphs.
+    config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     if not request.tf32:  # on by default, and polygraphy has no switch for it here
         config.clear_flag(trt.BuilderFlag.TF32)
     return config
