@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,38 @@ def test_requirements_are_read_from_the_metadata(
     monkeypatch.setattr("importlib.metadata.requires", lambda distribution: [requirement])
     (package,) = known_packages(lambda name: "1")
     assert (package.name, package.needs, package.extras) == (name, needs, extras)
+
+
+def test_requirements_of_a_source_tree_are_those_of_its_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may lie on the path without being installed."""
+
+    def requires(distribution: str) -> list[str]:
+        raise PackageNotFoundError(distribution)
+
+    monkeypatch.setattr("importlib.metadata.requires", requires)
+    packages = {package.name: package for package in known_packages(lambda name: "1")}
+    assert packages["numpy"].extras == ()
+    assert packages["torch"].extras == ("export",)
+    assert packages["tensorrt-rtx"].extras == ("rtx",)  # which has a marker of its own
+    assert set(packages["polygraphy"].extras) == {"rtx", "tensorrt", "export"}
+    assert "pytest" not in packages
+
+
+@pytest.mark.parametrize(
+    ("there", "shown"),
+    [
+        ({"tensorrt-cu13": "11.4"}, {"tensorrt-cu13": "11.4"}),
+        ({"tensorrt-cu13": "11.4", "tensorrt": "11.3"}, {"tensorrt": "11.3"}),
+        ({"onnxruntime": "1.32"}, {"onnxruntime": "1.32", "onnxruntime-gpu": None}),  # each has a row of its own
+        ({}, {"tensorrt": None, "tensorrt-rtx": None}),
+    ],
+)
+def test_a_package_counts_whatever_its_distribution_is_called(
+    there: dict[str, str], shown: dict[str, str | None]
+) -> None:
+    versions = {package.name: package.version for package in known_packages(there.get)}
+    assert shown.items() <= versions.items()
+    assert {name: version for name, version in versions.items() if version} == {n: v for n, v in shown.items() if v}
 
 
 FAKE_SMI = """#!/bin/sh

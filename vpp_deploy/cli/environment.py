@@ -6,6 +6,8 @@ import os
 import platform
 import re
 import sys
+import tomllib
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,6 +24,7 @@ _REQUIREMENT: Final = re.compile(
     r"(?P<name>[\w.-]+)(?:\[.*?\])?\s*(?P<bounds>[^;]*?)\s*"
     r"(?:;(?:.*\bextra\s*==\s*['\"](?P<extra>[\w-]+)['\"])?.*)?"
 )
+_PROJECT: Final = Path(__file__).parents[2] / "pyproject.toml"
 _LIMIT_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -30,7 +33,7 @@ class Package:
     """A package that vpp-deploy can use.
 
     Attributes:
-        name: distribution name.
+        name: distribution name; that of the installed one, where several hold the same.
         needs: version bounds, such as `>=1.20`; "" for any.
         extras: extras of vpp-deploy that install it; empty for what is always needed.
         version: the installed version, or None.
@@ -88,7 +91,7 @@ def examine(installed: Installed | None = None) -> Environment:
     providers, _ = onnxruntime_providers()
     encoder, broken_video = _h264_encoder()
     problems = [
-        _missing(packages, surroundings.installed),
+        _missing(packages),
         *(problem for backend in BACKENDS.values() for problem in backend.problems(surroundings)),
         broken_video,
     ]
@@ -113,27 +116,44 @@ def known_packages(installed: Installed) -> tuple[Package, ...]:
     """The requirements of vpp-deploy, as its own metadata lists them, without those for its development."""
     bounds: dict[str, str] = {}
     extras: dict[str, list[str]] = {}
-    try:
-        requirements = metadata.requires("vpp-deploy") or []
-    except metadata.PackageNotFoundError:  # a source tree on the path, not installed
-        requirements = []
-    for requirement in requirements:
+    for requirement in _requirements():
         if (match := _REQUIREMENT.fullmatch(requirement)) and match["extra"] != "dev":
             bounds.setdefault(match["name"], match["bounds"])
             extras.setdefault(match["name"], []).extend(filter(None, [match["extra"]]))
-    return tuple(Package(name, needs, tuple(extras[name]), installed(name)) for name, needs in bounds.items())
+    found = {name: _found(name, bounds.keys(), installed) for name in bounds}
+    return tuple(Package(found[name][0], bounds[name], tuple(extras[name]), found[name][1]) for name in bounds)
 
 
-def _missing(packages: tuple[Package, ...], installed: Installed) -> str | None:
-    names = [p.name for p in packages if not p.extras and not p.version and not _replaced(p.name, installed)]
+def _requirements() -> Iterable[str]:
+    """In the form of a distribution's metadata."""
+    try:
+        yield from metadata.requires("vpp-deploy") or ()
+    except metadata.PackageNotFoundError:  # a source tree on the path, not installed
+        try:
+            project = tomllib.loads(_PROJECT.read_text(encoding="utf-8"))["project"]
+        except (OSError, ValueError, LookupError):
+            return
+        yield from project["dependencies"]
+        for extra, requirements in project["optional-dependencies"].items():
+            for requirement in requirements:
+                yield f"{requirement}{' and' if ';' in requirement else ';'} extra == '{extra}'"
+
+
+def _found(name: str, listed: Collection[str], installed: Installed) -> tuple[str, str | None]:
+    """The distribution, or one that holds the same and is not listed itself, as tensorrt-cu13 does for tensorrt."""
+    if version := installed(name):
+        return name, version
+    for backend in BACKENDS.values():
+        if name in backend.distributions and (other := backend.distribution(installed)) and other.name not in listed:
+            return other
+    return name, None
+
+
+def _missing(packages: tuple[Package, ...]) -> str | None:
+    names = [package.name for package in packages if not package.extras and not package.version]
     return (
         f"not installed, but always needed: {', '.join(names)}; run: pip install {' '.join(names)}" if names else None
     )
-
-
-def _replaced(name: str, installed: Installed) -> bool:
-    """Whether another distribution of the same backend is there instead, as one with CUDA."""
-    return any(name in backend.distributions and backend.distribution(installed) for backend in BACKENDS.values())
 
 
 def _ability(backend: Backend, surroundings: Surroundings) -> Ability:
