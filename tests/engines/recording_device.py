@@ -6,7 +6,7 @@ early gives wrong results here too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -71,6 +71,10 @@ class RecordingDevice:
     def download(self, target: np.ndarray, source: int, queue: Queue) -> None:
         self.log.append(("download", source, queue.name))
         self._put(queue, lambda: np.copyto(target, self.memory[source]))
+
+    def download_rows(self, target: np.ndarray, source: int, rows: Sequence[int], queue: Queue) -> None:
+        self.log.append(("download_rows", source, tuple(rows), queue.name))
+        self._put(queue, lambda: np.copyto(target[: len(rows)], self.memory[source][list(rows)]))
 
     def copy(self, target: int, source: int, queue: Queue) -> None:
         self.log.append(("copy", target, source, queue.name))

@@ -138,6 +138,47 @@ def test_what_says_that_it_cannot_be_captured_is_not_tried(open_stream, inputs, 
     ]
 
 
+def test_outputs_can_stay_and_give_rows(open_stream, inputs, expected):
+    """Only what is asked for is copied, out of the frame that ran last."""
+    device = RecordingDevice()
+    stream = open_stream(device)
+    for number, (fed, outputs) in enumerate(zip(inputs, expected, strict=True)):
+        rows = np.arange(number, 50, 7)
+        masks = outputs["mask_logits"]
+        equal(stream.run(fed, leave=("mask_logits",)), {n: v for n, v in outputs.items() if n != "mask_logits"})
+        assert_array_equal(stream.rows("mask_logits", rows % len(masks)), masks[rows % len(masks)])
+        assert stream.rows("mask_logits", rows[:0]).shape == (0, *masks.shape[1:])
+    downloaded = {entry[1] for entry in device.calls("download")}
+    assert not downloaded & {entry[1] for entry in device.calls("download_rows")}
+
+
+def test_a_session_copies_the_masks_of_what_it_finds(open_stream, micro_bundle, engine, clip):
+    """And finds the same."""
+
+    class OnDevice:
+        """The engine, with streams on the recording device."""
+
+        def __init__(self) -> None:
+            self.device = RecordingDevice()
+
+        def open_stream(self) -> DeviceStream:
+            return open_stream(self.device)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(engine, name)
+
+    on_device, plain = OnDevice(), VideoSession(engine)
+    session = VideoSession(on_device)
+    for image in clip:
+        ours, theirs = session(image), plain(image)
+        assert_array_equal(ours.instances.masks, theirs.instances.masks)
+        assert_array_equal(ours.instances.scores, theirs.instances.scores)
+    copied = [len(entry[2]) for entry in on_device.device.calls("download_rows")]
+    assert len(copied) == FRAMES
+    spec = micro_bundle.manifest.outputs_of("step")["mask_logits"]
+    assert max(copied) < spec.shape[0], "the demo's scenes are not full of objects"
+
+
 def test_prefetched_inputs_go_up_on_a_queue_of_their_own(open_stream, inputs, expected):
     device = RecordingDevice()
     stream = open_stream(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from math import prod
 
@@ -105,6 +105,12 @@ class CudaDevice:
         """Queue a copy into pinned host memory."""
         with self._context.current() as library:
             library.download(target, source.address, queue.resource)
+
+    def download_rows(self, target: Array, source: Buffer, rows: Sequence[int], queue: Queue) -> None:
+        """Queue a copy of each row into pinned host memory."""
+        with self._context.current() as library:
+            for place, row in enumerate(rows):
+                library.download(target[place], source.address + row * target[place].nbytes, queue.resource)
 
     def copy(self, target: Buffer, source: Buffer, queue: Queue) -> None:
         """Queue a copy on the device."""

@@ -5,7 +5,7 @@ The logic above it (`device_stream`) is the same for every device; what is below
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -51,6 +51,17 @@ class Device(Protocol):
 
     def download(self, target: Array, source: Buffer, queue: Queue) -> None:
         """Queue a copy into pinned host memory."""
+        ...
+
+    def download_rows(self, target: Array, source: Buffer, rows: Sequence[int], queue: Queue) -> None:
+        """Queue copies of rows, along the first axis, into consecutive ones of pinned host memory.
+
+        Args:
+            target: `[K, …]`, of the shape and type of the tensor but for its first axis.
+            source: the tensor.
+            rows: at most K indices into its first axis.
+            queue: where to.
+        """
         ...
 
     def copy(self, target: Buffer, source: Buffer, queue: Queue) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import DType, GraphRole, Manifest
 from vpp_deploy.engines.device import Buffer, Context, CreateContext, Device, Graph, Queue
@@ -39,6 +40,7 @@ class DeviceStream:
             self._contexts = {role: create_context(role) for role in manifest.roles}
         self._inputs: dict[str, _Input] = {}
         self._outputs: dict[GraphRole, dict[str, _Output]] = {}
+        self._last: dict[str, _Output] = {}
         self._state: dict[str, tuple[Buffer, Buffer]] = {
             state.name: (device.allocate(state.shape, state.dtype), device.allocate(state.shape, state.dtype))
             for state in manifest.state
@@ -52,19 +54,27 @@ class DeviceStream:
         self._warm: set[Direction] = set()
         self._graphs: dict[Direction, Graph] = {}
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the next frame and advance the state; see `EngineStream.run`."""
+    def run(self, inputs: Mapping[str, Array], leave: Collection[str] = ()) -> dict[str, Array]:
+        """Run the next frame and advance the state; see `EngineStream.run` and `LeavesOutputs`."""
         role, device = self._role, self._device
         for tensor in self._manifest.graphs[role].inputs:
             self._inputs[tensor.name].take(device, inputs[tensor.name], self._queue, self._upload_queue)
         with device.current():
             self._execute(role)
-        outputs = self._outputs[role]
+        self._last = self._outputs[role]
+        outputs = {name: output for name, output in self._last.items() if name not in leave}
         for output in outputs.values():
             device.download(output.host, output.buffer, self._queue)
         device.synchronize(self._queue)
         self._advance(role)
         return {name: output.host.copy() for name, output in outputs.items()}
+
+    def rows(self, name: str, rows: npt.NDArray[np.integer]) -> Array:
+        """Rows of an output of the last run; see `LeavesOutputs`."""
+        output, count = self._last[name], len(rows)
+        self._device.download_rows(output.host, output.buffer, rows.tolist(), self._queue)
+        self._device.synchronize(self._queue)
+        return np.array(output.host[:count])
 
     def prefetch(self, inputs: Mapping[str, Array]) -> None:
         """Begin to upload inputs of the next frame, while the device or the host is busy with something else.

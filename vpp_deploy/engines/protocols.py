@@ -6,17 +6,18 @@ tell them apart.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
 from vpp_deploy.engines.stream_state import Array, StreamState, check_state
 from vpp_deploy.errors import IncompatibleEngineError
 from vpp_deploy.frames import Size
 
-__all__ = ["Array", "Engine", "EngineStream", "HostStream", "Prefetches", "RunGraph", "StreamState"]
+__all__ = ["Array", "Engine", "EngineStream", "HostStream", "LeavesOutputs", "Prefetches", "RunGraph", "StreamState"]
 
 
 class EngineStream(Protocol):
@@ -63,6 +64,24 @@ class Prefetches(Protocol):
 
         Args:
             inputs: any of them. `EngineStream.run` must get the very same arrays, unchanged, to make use of it.
+        """
+        ...
+
+
+@runtime_checkable
+class LeavesOutputs(Protocol):
+    """A stream that can leave outputs on the device, of which only some rows are wanted once the others are known."""
+
+    def run(self, inputs: Mapping[str, Array], leave: Collection[str] = ()) -> dict[str, Array]:
+        """As `EngineStream.run`, without the outputs that are left where they are."""
+        ...
+
+    def rows(self, name: str, rows: npt.NDArray[np.integer]) -> Array:
+        """Rows of an output of the last run.
+
+        Args:
+            name: an output that was left.
+            rows: `[k]` indices into its first axis.
         """
         ...
 

@@ -86,8 +86,10 @@ def play(stream: DeviceStream, number: int = 6) -> bool:
     """Whether every frame comes back, and the one before it, prefetched or not."""
     images, right = frames(number), True
     for index, image in enumerate(images):
-        outputs = stream.run({"frame": image})
-        right &= bool((outputs["seen"] == index).all() and (index == 0 or (outputs["before"] == index - 1).all()))
+        stays = index % 3 == 1
+        outputs = stream.run({"frame": image}, leave=("seen",) if stays else ())
+        seen = stream.rows("seen", np.array([SHAPE[0] - 1, 0])) if stays else outputs["seen"]
+        right &= bool((seen == index).all() and (index == 0 or (outputs["before"] == index - 1).all()))
         if index + 1 < number and index % 2:
             stream.prefetch({"frame": images[index + 1]})
     return right

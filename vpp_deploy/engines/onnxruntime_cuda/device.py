@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from io import StringIO
@@ -91,6 +91,11 @@ class OnnxRuntimeDevice:
         """Copy into host memory."""
         with translated(DeviceError, f"cannot copy from {self.name}"):
             target[...] = self.do(source.numpy)
+
+    def download_rows(self, target: Array, source: Buffer, rows: Sequence[int], queue: Queue) -> None:
+        """Copy all, and take the rows: an `OrtValue` has no parts."""
+        with translated(DeviceError, f"cannot copy from {self.name}"):
+            target[: len(rows)] = self.do(source.numpy)[rows]
 
     def copy(self, target: Buffer, source: Buffer, queue: Queue) -> None:
         """Copy on the device, by way of the host."""

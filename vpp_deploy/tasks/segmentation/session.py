@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Final
@@ -12,17 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Prefetches
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches
 from vpp_deploy.engines.stream_state import StreamState, check_finite_state, check_state, is_count, no_snapshot
 from vpp_deploy.errors import UsageError
-from vpp_deploy.frames import Frame
+from vpp_deploy.frames import Frame, Size
 from vpp_deploy.tasks.contract import check_finite, check_range
 from vpp_deploy.tasks.segmentation.contract import NOISE_INPUT, check_contract
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session_bytes import parts, to_bytes
-from vpp_deploy.tasks.segmentation.tracking.detections import decode_detections
+from vpp_deploy.tasks.segmentation.tracking.detections import Floats, Integers, decode_detections
 from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState, TrackFeed
 
+_MASKS: Final = "mask_logits"
 _MOST: Final = np.float32(1e30)
 """Beyond it a logit says no more, and sums of logits overflow."""
 
@@ -59,6 +61,36 @@ class SessionState:
         return cls(**parts(bytes(content)))
 
 
+@dataclass(frozen=True, slots=True)
+class _Masks:
+    """Mask logits of the rows that are filled; on a device, no others than those that are asked for are copied from it.
+
+    Attributes:
+        source: gives rows of the graph's output.
+        filled: `[M]` which of them are filled.
+        size: height and width of a mask.
+        engine: the backend's name, for messages.
+        frame: number of the frame, for messages.
+    """
+
+    source: Callable[[Integers], Array]
+    filled: Integers
+    size: Size
+    engine: str
+    frame: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """M, h and w."""
+        return len(self.filled), *self.size
+
+    def __getitem__(self, rows: Integers, /) -> Floats:
+        logits = self.source(self.filled[rows])
+        check_finite({_MASKS: logits}, self.engine, self.frame)
+        clipped: Floats = logits.clip(-_MOST, _MOST)
+        return clipped
+
+
 class VideoSession:
     """One video on one engine, frame by frame and strictly in order.
 
@@ -91,6 +123,8 @@ class VideoSession:
         self._noise_shape = next((t.shape for t in manifest.graphs["step"].inputs if t.name == NOISE_INPUT), None)
         if noise_seed is not None and self._noise_shape is None:
             raise UsageError("noise seed given, but the bundle takes no noise; export it with selection noise")
+        height, width = manifest.outputs_of("step")[_MASKS].shape[-2:]
+        self._mask_size: Size = (height, width)
         self._feed: TrackFeed | None = None
         self.reset()
 
@@ -116,7 +150,10 @@ class VideoSession:
         frame = self.as_frame(frame)
         inputs = self.prepare(frame)
         prepared = perf_counter()
-        outputs = self.stream.run(inputs)
+        if isinstance(self.stream, LeavesOutputs):
+            outputs = self.stream.run(inputs, leave=(_MASKS,))
+        else:
+            outputs = self.stream.run(inputs)
         ran = perf_counter()
         check_finite(outputs, self.engine.backend, frame.index)
         result = self.complete(frame, outputs)
@@ -189,6 +226,12 @@ class VideoSession:
             if point.output in outputs:
                 check_range(point.output, outputs[point.output], rows * columns, backend, frame.index)
 
+    def _mask_rows(self, outputs: Mapping[str, Array]) -> Callable[[Integers], Array]:
+        if _MASKS in outputs:
+            return outputs[_MASKS].__getitem__
+        assert isinstance(self.stream, LeavesOutputs)
+        return partial(self.stream.rows, _MASKS)
+
     def as_frame(self, frame: Frame | npt.NDArray[np.uint8]) -> Frame:
         """The frame with its geometry; checks its size, its type and its place in the stream."""
         if not isinstance(frame, Frame):
@@ -227,7 +270,12 @@ class VideoSession:
         return inputs
 
     def complete(self, frame: Frame, outputs: Mapping[str, Array]) -> FrameResult:
-        """Track the detections in the graph's outputs; follows the `prepare` of the same frame."""
+        """Track the detections in the graph's outputs; follows the `prepare` of the same frame.
+
+        Args:
+            frame: the frame.
+            outputs: of the graph. Masks that the stream has kept are asked of it.
+        """
         assert self._feed is not None
         self._check_positions(frame, outputs)
         detection = self.manifest.detection
@@ -236,7 +284,7 @@ class VideoSession:
         queries = outputs["query_indices"][rows]
         detections = decode_detections(
             outputs["class_logits"][rows].clip(-_MOST, _MOST),
-            outputs["mask_logits"][rows].clip(-_MOST, _MOST),
+            _Masks(self._mask_rows(outputs), rows, self._mask_size, self.engine.backend, frame.index),
             queries,
             padded_size=self.engine.frame_size,
             content_size=frame.content_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,19 @@ from vpp_deploy.tasks.segmentation.tracking.mask_resize import MaskSummary, axis
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+
+
+class MaskRows(Protocol):
+    """Mask logits `[M, h, w]` of which rows can be had: an array, or what a device holds."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """M, h and w."""
+        ...
+
+    def __getitem__(self, rows: Integers, /) -> Floats:
+        """`[k, h, w]` of the rows `[k]`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +85,7 @@ class Detections:
 
 def decode_detections(
     class_logits: Floats,
-    mask_logits: Floats,
+    mask_logits: MaskRows,
     query_indices: npt.NDArray[np.integer],
     *,
     padded_size: Size,
@@ -88,7 +102,7 @@ def decode_detections(
 
     Args:
         class_logits: `[M, C + 1]` float32; the last class is "no object".
-        mask_logits: `[M, h, w]` float32, over the whole padded model input.
+        mask_logits: `[M, h, w]` float32, over the whole padded model input. Asked once, for the rows that are needed.
         query_indices: `[M]`, each row's index among the learned queries followed by the track slots; all different.
         padded_size: height and width of the model input in pixels.
         content_size: height and width of the picture in its top-left corner.
@@ -105,9 +119,9 @@ def decode_detections(
     Raises:
         ValueError: the arrays disagree about M, or the sizes are impossible.
     """
-    if not len(class_logits) == len(mask_logits) == len(query_indices):
+    if not len(class_logits) == mask_logits.shape[0] == len(query_indices):
         raise ValueError(
-            f"candidates: {len(class_logits)} rows of class logits, {len(mask_logits)} of mask logits and "
+            f"candidates: {len(class_logits)} rows of class logits, {mask_logits.shape[0]} of mask logits and "
             f"{len(query_indices)} query indices; give one of each per candidate"
         )
     row_axis, column_axis = (
@@ -119,6 +133,8 @@ def decode_detections(
         promising = probabilities > score_floor[rows]
         rows, labels, probabilities = rows[promising], labels[promising], probabilities[promising]
 
+    needed, places = np.unique(rows, return_inverse=True)
+    logits = mask_logits[needed]
     mean_probabilities = np.zeros(len(rows))
     boxes = np.zeros((len(rows), 4), np.float32)
     masks = np.zeros((len(rows), *original_size), np.bool_)
@@ -128,7 +144,7 @@ def decode_detections(
             summary, mask = resized[row]
             masks[n][summary.box.window] = mask[summary.box.window]
         else:
-            summary = resize_mask(mask_logits[row], row_axis, column_axis, masks[n])
+            summary = resize_mask(logits[places[n]], row_axis, column_axis, masks[n])
             resized[row] = summary, masks[n]
         mean_probabilities[n], boxes[n] = summary.mean_probability, summary.box
     return Detections(
