@@ -3,9 +3,9 @@
     python -m benchmarks.host demo.bundle --video street.mp4
 
 The table needs no engine: a made-up one gives the session one or ten objects, each a round mask of a twentieth of the
-picture. Times are medians of the thread's processor time, which other work on the machine lengthens little. With
---video, frames per second of the session on decoded frames, and of `infer` with a video and JSON lines as outputs, are
-measured in turn, round by round.
+picture, that moves. Times are medians of the thread's processor time, which other work on the machine lengthens little.
+With --video, frames per second of the session on decoded frames, and of `infer` with a video and JSON lines as outputs,
+are measured in turn, round by round.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vpp_deploy.engines.stream_state import StreamState
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.letterbox import letterbox
 from vpp_deploy.media.reader import read_video
-from vpp_deploy.tasks.segmentation.overlay import draw
+from vpp_deploy.tasks.segmentation.overlay import Overlay
 from vpp_deploy.tasks.segmentation.run import Outputs, run_video
 from vpp_deploy.tasks.segmentation.session import VideoSession
 from vpp_deploy.tasks.segmentation.writers import frame_record
@@ -43,7 +43,9 @@ _AREA = 0.05
 
 @dataclass(frozen=True)
 class Scripted:
-    """An engine whose every step finds the same objects at once: what a session takes with it is the host's work.
+    """An engine whose every step finds the same objects, a little further right, at once.
+
+    What a session takes with it is the host's work.
 
     Attributes:
         manifest: of the bundle that it stands for.
@@ -70,14 +72,17 @@ class _Stream:
         self._manifest = manifest
         self._outputs = {role: _outputs(manifest, objects, tracked=role == "step") for role in manifest.roles}
         self._role = manifest.roles[0]
+        self._frames = 0
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         del inputs
         role, self._role = self._role, self._manifest.roles[-1]
-        return dict(self._outputs[role])
+        self._frames += 1
+        masks = self._outputs[role]["mask_logits"]
+        return self._outputs[role] | {"mask_logits": np.roll(masks, self._frames * masks.shape[2] // 200, axis=2)}
 
     def reset(self) -> None:
-        self._role = self._manifest.roles[0]
+        self._role, self._frames = self._manifest.roles[0], 0
 
     def snapshot(self) -> StreamState:
         raise NotImplementedError
@@ -116,7 +121,7 @@ def host_parts(bundle: vpp_deploy.Bundle, size: Size, objects: int, frames: int)
     """Milliseconds of each part of the host's work for a frame of a size, medians."""
     manifest = SegmentationManifest.of(bundle.manifest, "this benchmark")
     original = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    session = VideoSession(Scripted(manifest, objects))
+    session, overlay = VideoSession(Scripted(manifest, objects)), Overlay.of(manifest, size)
     seconds: dict[str, list[float]] = {}
 
     def timed(part: str, call: Callable[..., Any], *arguments: object) -> Any:
@@ -130,7 +135,7 @@ def host_parts(bundle: vpp_deploy.Bundle, size: Size, objects: int, frames: int)
         frame = Frame(image, content, original, index)
         result = timed("masks, tracker, state", session, frame)
         assert len(result.instances) == objects
-        timed("drawing", draw, frame, result, manifest.class_names)
+        timed("drawing", overlay, frame, result)
         timed("JSON line", frame_record, result, "", manifest.class_names)
     return {part: 1000 * summary(found).median for part, found in seconds.items()}
 

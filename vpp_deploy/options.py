@@ -23,12 +23,28 @@ from vpp_deploy.errors import UsageError
 
 Options = TypeVar("Options")
 Progress = Callable[[str], None]
-"""Called with a line about each step."""
+"""Called with a line about each step; one that is a `Step` says more."""
 MOST: Final = 2**31 - 1
 """What a number may be at most, where nothing bounds it sooner."""
 MOST_SEED: Final = 2**32 - 1
 _METADATA: Final = "vpp_deploy.option"
 _NUMBERS: Final = {int: "a whole number", float: "a number"}
+
+
+class Step(str):
+    """A line about a step that begins, and how far the work then usually is.
+
+    Attributes:
+        share: of the whole time, in [0, 1].
+    """
+
+    share: float
+
+    def __new__(cls, line: str, share: float) -> Step:
+        """A line with a share."""
+        step = super().__new__(cls, line)
+        step.share = share
+        return step
 
 
 @dataclass(frozen=True, slots=True)

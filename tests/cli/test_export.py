@@ -107,7 +107,7 @@ def test_a_model_that_cannot_be_exported(words: list[str], cli: Cli, out: Path) 
 def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path, bundle: Path) -> None:
     weights = [*EXPORT, "--random-weights"]
     cli(*weights, "-o", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "cannot write")
-    cli(*weights, "-o", bundle).assert_one_line_error(ExitCode.BAD_INPUT, "exists already")
+    cli(*weights, "-o", bundle).assert_one_line_error(ExitCode.BAD_INPUT, "exists already", "--overwrite")
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis.txt").touch()

@@ -32,7 +32,8 @@ def test_infer_writes_what_was_asked_for(
     cli: Cli, micro_bundle: Bundle, clip: Path, tmp_path: Path, leftovers: Leftovers
 ) -> None:
     video, lines, vis = tmp_path / "tracked.mp4", tmp_path / "tracked.jsonl", tmp_path / "vis.json"
-    outcome = cli("infer", micro_bundle.path, clip, "-o", video, "--json", lines, "--youtube-vis", vis, "--threads", 1)
+    wanted = ["-o", video, "--json", lines, "--youtube-vis", vis, "--header", "off", "--threads", 1]
+    outcome = cli("infer", micro_bundle.path, clip, *wanted)
     assert outcome.code == 0
     assert decoded(video) == [(60, 90)] * 4
     records = json_lines(lines)
@@ -81,7 +82,7 @@ def crowded_session(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_did_not_fit_is_a_visible_warning(cli: Cli, micro_bundle: Bundle, clip: Path) -> None:
     outcome = cli("infer", micro_bundle.path, clip)
     assert outcome.code == 0
-    _, candidates, tracks = outcome.err.splitlines()
+    candidates, tracks, _ = outcome.err.splitlines()
     assert candidates.startswith("warning: in 4 of 4 frames up to 3 candidates did not fit the bundle's 50 detections")
     assert candidates.endswith("--max-detections 53")
     assert tracks.startswith("warning: in 4 of 4 frames up to 2 tracks did not fit the bundle's 50 track slots")

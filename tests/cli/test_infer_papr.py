@@ -48,7 +48,7 @@ def test_a_real_model_runs_and_warns_of_its_random_weights(
     outcome = cli("infer", papr_bundle.path, photos, "-o", tmp_path / "seen", "--json", lines, "--top", 2)
     assert outcome.code == 0
     assert outcome.err.splitlines() == [
-        "warning: the bundle's weights are random and untrained: labels and significance mean nothing"
+        "warning: the bundle's weights are random and untrained: labels and kept patches mean nothing"
     ]
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert [len(record["labels"]) for record in records] == [2, 2, 2]

@@ -154,6 +154,7 @@ def test_the_family_of_a_model(model: Any, family: str) -> None:
             r"'deit_small'; did you mean dynamicvit:deit_small or evit:deit_small\?",
         ),
         ("deit_tiny", ExportError, r"did you mean evit:deit_tiny\?"),
+        ("vit_base_patch16_224", ExportError, r"did you mean papr:vit_base_patch16_224\?"),
         (3, UsageError, "export int: it has no attribute `family`; give a name from `vpp-deploy models`, or set"),
         (None, UsageError, "export NoneType"),
         (SimpleNamespace(family=7), UsageError, "export SimpleNamespace: it has no attribute `family`"),

@@ -29,21 +29,6 @@ def refused(path: Path | str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "rtsp://user@host:554/a/b",
-        "https://a.org/b.mp4",
-        "s3://bucket/key",
-        "rtsp:/host/b",
-        "file:///a/b.mp4",
-        "FILE:/a.mp4",
-    ],
-)
-def test_a_url_is_named_as_it_was_typed(url: str) -> None:
-    assert refused(url).startswith(f"{url}: URLs are not read")
-
-
 def test_a_file_whose_name_looks_like_a_url_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     save(Path("rtsp:/host/a.png"))

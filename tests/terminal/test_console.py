@@ -38,8 +38,8 @@ def print_everywhere(text: str) -> None:
     console.next_command("vpp-deploy", text)
     console.warn(text)
     console.fail("error", text)
-    with console.steps() as step:
-        step(text)
+    with progress.phase_bar() as phase:
+        phase(text)
     with progress.step_bar(text) as bar:
         bar(text, 0.5)
 
@@ -78,6 +78,10 @@ def test_a_width_that_is_none_is_ignored(
     assert printed(capsys).count("shown") >= 14
 
 
+def test_one_is_no_plural() -> None:
+    assert [console.counted(number, "frame") for number in (0, 1, 2)] == ["0 frames", "1 frame", "2 frames"]
+
+
 def test_a_width_is_kept_to(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
     console.show(console.facts([("name", "long " * 40)]))
@@ -91,7 +95,7 @@ def test_colours_that_are_forced_bring_no_movement(
     print_everywhere("text")
     with progress.frame_bar() as frames, progress.video_bar() as videos:
         frames(1, 2)
-        videos(1, 2)
+        videos(1, 2, "text")
     text = printed(capsys)
     codes = text.split("\x1b[")[1:]
     assert codes

@@ -104,7 +104,7 @@ class BundleWriter:
         if not os.path.lexists(self._destination):
             return
         if not self._overwrite:
-            raise OutputError(f"{self.target} exists already: choose another name or allow overwriting")
+            raise OutputError(f"{self.target} exists already: choose another name, or replace it with --overwrite")
         try:
             old = Bundle.open(self._destination, verify=False)
         except BundleError as error:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from vpp_deploy.benchmark.names import PEERS
+from vpp_deploy.cli.json_file import report_file
 from vpp_deploy.cli.options import MaxMemoryOption, bytes_of
-from vpp_deploy.cli.report import report_file
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.separation import check_outputs

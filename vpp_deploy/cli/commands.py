@@ -8,6 +8,7 @@ import typer
 
 from vpp_deploy._version import __version__
 from vpp_deploy.cli import (
+    batch,
     benchmark,
     build_engine,
     demo,
@@ -17,9 +18,12 @@ from vpp_deploy.cli import (
     export,
     infer,
     inspect,
+    live,
     models,
     parity,
     quantize,
+    report,
+    triton,
 )
 from vpp_deploy.cli.options import examples, flag
 from vpp_deploy.terminal import console
@@ -35,9 +39,13 @@ _COMMANDS = {
     "quantize": quantize,
     "build-engine": build_engine,
     "infer": infer,
+    "live": live,
+    "batch": batch,
+    "triton": triton,
     "parity": parity,
     "evaluate": evaluate,
     "benchmark": benchmark,
+    "report": report,
     "inspect": inspect,
     "models": models,
     "doctor": doctor,

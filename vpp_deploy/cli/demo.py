@@ -10,6 +10,7 @@ import typer
 from rich.text import Text
 
 from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import phase_bar
 
 EXAMPLES = ("vpp-deploy demo", "vpp-deploy demo -o /tmp/demo")
 
@@ -21,7 +22,7 @@ def command(
 ) -> None:
     """Go the whole way in about a minute: make a clip and a small bundle, build, infer, check parity. Needs PyTorch."""
     begin = perf_counter()
-    with console.steps() as step:
+    with phase_bar() as step:
         step("loading PyTorch")
         import torch  # noqa: F401 - without PyTorch, say so before anything is written
 
@@ -46,3 +47,5 @@ def command(
         )
     )
     console.next_command("vpp-deploy", "inspect", str(result.bundle.path))
+    if result.page:
+        console.say(f"Everything to look at: {result.page}")

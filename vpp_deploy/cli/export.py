@@ -19,6 +19,7 @@ from vpp_deploy.families import FAMILIES, Family, family_of
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST_SEED, make_options
 from vpp_deploy.terminal import console
+from vpp_deploy.terminal.progress import phase_bar
 
 EXAMPLES = (
     "vpp-deploy export vpp-small --checkpoint epoch_6.pth -o small.bundle",
@@ -147,7 +148,7 @@ def _source(family: Family) -> Source:
 def _export(family: Family, request: ExportRequest, options: Any) -> None:
     from vpp_deploy.tasks import TASKS
 
-    with console.steps() as step:
+    with phase_bar() as step:
         step("loading PyTorch")
         notes: list[str] = []
         bundle = family.export(replace(request, progress=step, note=notes.append), options)

@@ -14,7 +14,9 @@ from vpp_deploy.cli.options import (
     MaxMemoryOption,
     MaxPixelsOption,
     StreamOption,
+    TimeoutOption,
     bytes_of,
+    flag,
 )
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.engines import BACKENDS
@@ -26,6 +28,8 @@ from vpp_deploy.tasks import TASKS
 EXAMPLES = (
     "vpp-deploy infer small.bundle street.mp4 -o tracked.mp4 --json tracked.jsonl",
     "vpp-deploy infer small.bundle frames/ --youtube-vis results.json",
+    "vpp-deploy infer small.bundle 'clips/*.mp4' -o tracked --json lines",
+    "vpp-deploy infer small.bundle rtsp://camera/stream --end 60 -o minute.mp4",
     "vpp-deploy infer vit.bundle photos/ -o seen --json labels.jsonl --top 3",
 )
 
@@ -42,7 +46,13 @@ def make_command() -> Callable[..., None]:
     def command(
         bundle: BundleArgument,
         source: Annotated[
-            str, typer.Argument(metavar="INPUT", help="Video file, image, or folder of images.", show_default=False)
+            list[str],
+            typer.Argument(
+                metavar="INPUT",
+                help="Video, image, folder of images, rtsp:// or http:// address, number of a camera, - for what is "
+                "piped in; a pattern in quotes, or a .txt list with one a line. Each is a stream of its own.",
+                show_default=False,
+            ),
         ],
         out: Annotated[
             Path | None,
@@ -50,8 +60,8 @@ def make_command() -> Callable[..., None]:
                 "-o",
                 "--output",
                 metavar="PATH",
-                help="Video with overlay: .mp4, .mov or .mkv. Classification: or, without extension, a folder of "
-                "pictures. Tensors: .npz.",
+                help="Overlay: a video (.mp4, .mov, .mkv), a picture (.png, .jpg, …), or, without extension, a folder "
+                "of pictures. Tensors: .npz. Of several inputs: a folder, as for --json.",
                 show_default=False,
             ),
         ] = None,
@@ -70,6 +80,20 @@ def make_command() -> Callable[..., None]:
             int | None,
             typer.Option(metavar="N", help="Stop after N frames or images.", show_default="all", min=1, max=MOST),
         ] = None,
+        start: Annotated[
+            str | None,
+            typer.Option(
+                metavar="TIME", help="Begin there: seconds or [HH:]MM:SS from the first frame.", show_default=False
+            ),
+        ] = None,
+        end: Annotated[str | None, typer.Option(metavar="TIME", help="Stop before there.", show_default=False)] = None,
+        every: Annotated[
+            int | None, typer.Option(metavar="N", help="Take the first of N frames.", show_default="1", min=1, max=MOST)
+        ] = None,
+        show: Annotated[
+            bool, flag("--show", help="Show the overlay in a window while it is made; q ends the run.")
+        ] = False,
+        timeout: TimeoutOption = None,
         stream: StreamOption = None,
         max_pixels: MaxPixelsOption = None,
         *,
@@ -82,23 +106,46 @@ def make_command() -> Callable[..., None]:
                 meant_for = " and ".join(owner.name for owner in owners)
                 raise UsageError(f"{declared.flag} is for {meant_for}, not for {engine}; leave it out")
         from vpp_deploy.bundle import Bundle
+        from vpp_deploy.cli.infer_jobs import Job, make_folders, plan_jobs
         from vpp_deploy.engines import load_engine
         from vpp_deploy.media.input_file import InputFile
+        from vpp_deploy.media.inputs import find_inputs
+        from vpp_deploy.media.selection import parse_time
         from vpp_deploy.tasks.task import RunRequest
         from vpp_deploy.terminal import console
 
-        read = InputFile(source, stream=stream, max_pixels=max_pixels)
+        reading: dict[str, Any] = {
+            "stream": stream,
+            "max_pixels": max_pixels,
+            "start": start and parse_time(start),
+            "end": end and parse_time(end),
+            "every": every,
+            "timeout": timeout,
+        }
+        inputs = find_inputs(source)
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         task, model = TASKS[opened.manifest.task], opened.manifest.model.name
         run_options = {name: value for name, value in given.items() if name in running}
-        outputs = [out, json, *run_options.values()]
-        check_outputs([path for path in outputs if isinstance(path, Path)], inputs=[source, bundle])
         refuse_foreign(run_options, tasks, task.name, model)
-        options: Any = make_options(task.run_options, run_options, model)
+        others = {name: path for name, path in run_options.items() if isinstance(path, Path)}
+        wanted = Job(InputFile(inputs.locations[0], **reading), out, json, others)
+        jobs = plan_jobs(inputs, wanted, reading, task.suffixes, together=task.together(opened.manifest))
+        check_outputs([path for job in jobs for path in job.paths], inputs=[*source, *inputs.locations, bundle])
+        options: list[Any] = [make_options(task.run_options, {**run_options, **job.others}, model) for job in jobs]
         loaded = load_engine(opened, engine, **load_options)
-        task.run(loaded, RunRequest(read, out, json, max_frames), options)
-        for note in read.notes:
-            console.warn(note)
+        if jobs[0].paths != wanted.paths:
+            make_folders(wanted.paths)
+        for number, (job, own) in enumerate(zip(jobs, options, strict=True)):
+            try:
+                task.run(loaded, RunRequest(job.read, job.output, job.json, max_frames, show), own)
+            except BaseException as error:
+                if len(jobs) > 1:
+                    error.add_note(f"done before it: {number} of {len(jobs)} inputs")
+                raise
+            for note in job.read.notes:
+                console.warn(note)
+        if opened.manifest.provenance.weights.kind == "random":
+            console.warn(f"the bundle's weights are random and untrained: {task.results} mean nothing")
 
     command.__doc__ = (
         "Run a bundle's engine over a video or images; without an output, just report how it went and what was found."

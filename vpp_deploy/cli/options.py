@@ -55,6 +55,16 @@ StreamOption = Annotated[
         max=MOST,
     ),
 ]
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Of an address on the network: how long to wait for data.",
+        show_default="10",
+        min=0.1,
+        max=3600,
+    ),
+]
 MaxPixelsOption = Annotated[
     int | None,
     typer.Option(metavar="N", help="Refuse pictures of more pixels.", show_default="178956970", min=1, max=MOST),

@@ -1,47 +1,87 @@
-"""A report as a JSON file."""
+"""`vpp-deploy report`: a bundle, and what was measured of it, as a page to look at and to send."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from vpp_deploy.errors import OutputError
-from vpp_deploy.files.outputs import OutputFile, find_target, partial_name
+import typer
+
+from vpp_deploy.cli.options import (
+    BundleArgument,
+    EngineOption,
+    MaxMemoryOption,
+    MaxPixelsOption,
+    StreamOption,
+    bytes_of,
+)
+from vpp_deploy.files.separation import check_outputs
+from vpp_deploy.terminal import console
+
+EXAMPLES = (
+    "vpp-deploy report small.bundle -o report.html",
+    "vpp-deploy report small.bundle --input street.mp4 --parity parity.json",
+    "vpp-deploy report small.bundle --benchmark speed.json --evaluate scores.json",
+)
 
 
-def keep_report(path: Path | None, report: Mapping[str, Any], error: BaseException) -> None:
-    """Keep the report on what was done before an error as `<name>.partial`, and say so with the error.
-
-    Args:
-        path: where the whole report would have gone; None, or what is no regular file, keeps nothing.
-        report: on what was done.
-        error: gets a note.
-    """
-    with suppress(OutputError):  # one error is enough
-        if path is None or (target := find_target(path)) is None:
-            return
-        kept = partial_name(target)
-        with report_file(kept) as write:
-            write(report)
-        error.add_note(f"the report until then is in {kept}")
+def _results(command: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(
+        metavar="FILE", help=f"What `{command} --json` wrote; repeat it for more.", show_default=False
+    )
+    return option
 
 
-@contextmanager
-def report_file(path: Path | None) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """A function that writes the report. A file that cannot be written fails here, before the frames are run."""
-    if path is None:
-        yield lambda report: None
-        return
-    output = OutputFile(path)
+def command(
+    bundle: BundleArgument,
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The page.")] = Path("report.html"),
+    parity: Annotated[list[Path] | None, _results("parity")] = None,
+    benchmark: Annotated[list[Path] | None, _results("benchmark")] = None,
+    evaluate: Annotated[list[Path] | None, _results("evaluate")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            metavar="INPUT",
+            help="Show what the model finds in this, as `infer` takes it.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[
+        int, typer.Option(metavar="N", help="Show this many frames, images or clips of it.", min=1, max=100)
+    ] = 12,
+    video: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Put this .mp4 into the page, such as `infer -o` wrote.", show_default=False),
+    ] = None,
+    engine: EngineOption = "onnxruntime",
+    stream: StreamOption = None,
+    max_pixels: MaxPixelsOption = None,
+    max_memory: MaxMemoryOption = None,
+) -> None:
+    """Write one HTML file that stands for itself: model, tokens and arithmetic, parity, frames, speed, accuracy."""
+    from vpp_deploy.report.needs import require
 
-    def write(report: Mapping[str, Any]) -> None:
-        output.write((json.dumps(report, indent=2, allow_nan=False) + "\n").encode())
-        output.commit()
+    require()
+    from vpp_deploy.bundle import Bundle
+    from vpp_deploy.engines import load_engine
+    from vpp_deploy.media.input_file import InputFile
+    from vpp_deploy.report.measurements import Benchmark, Evaluation, read_measurement
+    from vpp_deploy.report.page import Measured, PageFile
+    from vpp_deploy.report.parity import Parity
+    from vpp_deploy.report.pictures import run_frames, video_url
 
-    try:
-        yield write
-    finally:
-        output.discard()
+    results = [*(parity or ()), *(benchmark or ()), *(evaluate or ()), *([video] if video else ())]
+    read = None if source is None else InputFile(source, stream=stream, max_pixels=max_pixels)
+    opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
+    check_outputs([out], inputs=[bundle, *results, *([source] if source else [])])
+    with PageFile(out) as page:
+        checks = [read_measurement(path, Parity, "parity") for path in parity or ()]
+        speeds = [read_measurement(path, Benchmark, "benchmark") for path in benchmark or ()]
+        scores = [read_measurement(path, Evaluation, "evaluate") for path in evaluate or ()]
+        moments = () if read is None else run_frames(load_engine(opened, engine), read, frames)
+        film = video_url(video) if video else ""
+        page.write(opened, Measured(checks, speeds, scores, moments, Path(source or "").name, film))
+    for note in read.notes if read else ():
+        console.warn(note)
+    console.say(f"wrote {out}: open it in a browser")

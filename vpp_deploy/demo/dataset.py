@@ -170,7 +170,9 @@ def _check_target(target: Path, destination: Path, overwrite: bool) -> None:
     if not any(destination.iterdir()):
         return
     if not overwrite:
-        raise OutputError(f"{target} exists already and is not empty: choose another name or allow overwriting")
+        raise OutputError(
+            f"{target} exists already and is not empty: choose another name, or replace it with --overwrite"
+        )
     listed = {ANNOTATIONS, *(f"{IMAGES}/{name}" for name in _listed_frames(destination / ANNOTATIONS))}
     if other := next(others_in(destination, listed), None):
         raise OutputError(

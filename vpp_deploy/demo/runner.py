@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
@@ -14,13 +14,16 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines import BACKENDS, TensorRtBuildOptions, build_engine
 from vpp_deploy.engines.protocols import Engine
-from vpp_deploy.errors import OutputError
+from vpp_deploy.errors import DependencyError, OutputError
 from vpp_deploy.families import export
 from vpp_deploy.files.outputs import OutputFile
 from vpp_deploy.frames import Size
+from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.writer import VideoWriter
 from vpp_deploy.parity.report_common import store
+from vpp_deploy.report.needs import require
 from vpp_deploy.tasks import check_parity
+from vpp_deploy.tasks.segmentation.parity.report import ParityReport
 from vpp_deploy.tasks.segmentation.run import Outputs, VideoSummary, run_video
 from vpp_deploy.tasks.segmentation.session import VideoSession
 
@@ -35,7 +38,7 @@ PARITY_FRAMES: Final = 8
 COMPUTE_CAPABILITY: Final = "8.9"
 
 _BUNDLE: Final = "demo.bundle"
-_RESULTS: Final = {_BUNDLE, "clip.mp4", "parity.json", "tracked.jsonl", "tracked.mp4"}
+_RESULTS: Final = {_BUNDLE, "clip.mp4", "parity.json", "report.html", "tracked.jsonl", "tracked.mp4"}
 
 Report = Callable[[str], None]
 """Called with a line when a step begins or has something to say."""
@@ -52,6 +55,7 @@ class DemoResult:
         tracked: the clip with the overlay.
         json_lines: the results, one line per frame.
         parity_report: the parity check, JSON.
+        page: all of it to look at, HTML; None where what a report needs is not installed.
         summary: how the inference went.
         seconds: wall time of the demo.
     """
@@ -62,6 +66,7 @@ class DemoResult:
     tracked: Path
     json_lines: Path
     parity_report: Path
+    page: Path | None
     summary: VideoSummary
     seconds: float
 
@@ -90,9 +95,12 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
     report(f"running {CLIP_FRAMES} frames on ONNX Runtime")
     summary = run_video(VideoSession(engine), clip, Outputs(video=tracked, json_lines=json_lines))
     report(f"checking parity with PyTorch on {PARITY_FRAMES} frames")
-    parity_report = _check_parity(bundle, engine, clip, folder / "parity.json")
+    parity_report, page = folder / "parity.json", folder / "report.html"
+    parity = _check_parity(bundle, engine, clip, parity_report)
+    written = page if _write_page(page, bundle, engine, clip, parity, tracked, report) else None
+    parity.raise_for_failure()
     return DemoResult(
-        clip, bundle, engines, tracked, json_lines, parity_report, summary, seconds=perf_counter() - begin
+        clip, bundle, engines, tracked, json_lines, parity_report, written, summary, seconds=perf_counter() - begin
     )
 
 
@@ -103,14 +111,33 @@ def _write_clip(path: Path) -> None:
             writer.write(picture, Fraction(index, CLIP_RATE))
 
 
-def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> Path:
-    parity = check_parity(bundle, engine, clip, frames=PARITY_FRAMES)
+def _check_parity(bundle: Bundle, engine: Engine, clip: Path, target: Path) -> ParityReport:
+    parity: ParityReport = check_parity(bundle, engine, clip, frames=PARITY_FRAMES)
     store(bundle, parity)
     output = OutputFile(target)
     output.write((json.dumps(parity.to_dict(), indent=2, allow_nan=False) + "\n").encode())
     output.commit()
-    parity.raise_for_failure()
-    return target
+    return parity
+
+
+def _write_page(
+    target: Path, bundle: Bundle, engine: Engine, clip: Path, parity: ParityReport, tracked: Path, report: Report
+) -> bool:
+    """Whether what a report needs is installed, and so it was written."""
+    try:
+        require()
+    except DependencyError as error:
+        report(f"no report: {error}")
+        return False
+    from vpp_deploy.report.check import measured_by
+    from vpp_deploy.report.page import PageFile
+    from vpp_deploy.report.pictures import video_url
+
+    report("writing the report")
+    with PageFile(target) as page:
+        measured = measured_by(parity.to_dict(), engine, InputFile(clip))
+        page.write(bundle, replace(measured, video=video_url(tracked)))
+    return True
 
 
 def _make_folder(folder: Path) -> Path:

@@ -34,7 +34,7 @@ from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.exporters.signature import GraphSignature, tensor_spec
 from vpp_deploy.exporters.trace import trace
-from vpp_deploy.options import Progress
+from vpp_deploy.options import Progress, Step
 
 IMAGES: Final = "images"
 CLIPS: Final = "clips"
@@ -162,9 +162,9 @@ def write_classifier(
         output = graph(example)
     points = _pruning_points(classifier, output)
     signed = _signature(example, output, points)
-    progress("tracing the model graph")
+    progress(Step("tracing the model graph", 0.4))
     graphs: Graphs = {"model": (trace(_Flat(graph), signed, classifier.name, "classifier.model"), signed)}
-    progress("writing the bundle")
+    progress(Step("writing the bundle", 0.9))
     state_dict = {name: tensor.numpy() for name, tensor in classifier.model.state_dict().items()}
     write_graphs(writer, graphs, state_dict, precision)
 

@@ -216,7 +216,11 @@ def family_of(model: Any) -> Family:
         raise ExportError(f"unknown model {model!r}: no family has the prefix {prefix!r}; there are {prefixes}{told}")
     plain = next(family for family in FAMILIES.load_all()[0].values() if not family.prefix)
     if model not in plain.models():
-        others = [family for family in FAMILIES.load_all()[0].values() if family.prefix and model in family.models()]
+        others = [
+            family
+            for family in FAMILIES.load_all()[0].values()
+            if family.prefix and any(model in (name, name.partition(".")[0]) for name in family.models())
+        ]
         if others:
             names = " or ".join(f"{family.prefix}{model}" for family in others)
             raise ExportError(f"unknown model {model!r}; did you mean {names}?")

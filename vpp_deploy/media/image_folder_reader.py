@@ -9,11 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
-from vpp_deploy.errors import VideoError
+from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.media.kinds import IMAGE_SUFFIXES
 from vpp_deploy.media.notes import Notes
 from vpp_deploy.media.pictures import PictureFile
 from vpp_deploy.media.pillow import DEFAULT_MAX_PIXELS, missing_decoder
+from vpp_deploy.media.selection import ALL, Selection
 from vpp_deploy.media.source import Picture
 
 _EXTRA_KINDS: Final = {".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF", ".hif": "HEIF"}
@@ -29,15 +30,27 @@ class Images:
         files: in the order of the frames.
         notes: what there is to say about them.
         max_pixels: the most that one may have.
+        selection: which of them.
+
+    Raises:
+        UsageError: they are to be chosen by time, which they do not have.
     """
 
     frame_rate: Fraction | None = None
     time_base: Fraction | None = None
     problem: str | None = None
 
-    def __init__(self, files: Sequence[Path], notes: Notes | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> None:
-        self.files = files
-        self.frame_count: int | None = len(files)
+    def __init__(
+        self,
+        files: Sequence[Path],
+        notes: Notes | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        selection: Selection = ALL,
+    ) -> None:
+        if selection.timed:
+            raise UsageError(f"{files[0]}: images have no times to choose by; leave start and end out, or use every")
+        self.files = files[:: selection.every]
+        self.frame_count: int | None = len(self.files)
         self._notes, self._max_pixels = notes or Notes(Path()), max_pixels
 
     @property
@@ -61,16 +74,18 @@ class Images:
         """Nothing to release: each image is closed after decoding."""
 
 
-def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS) -> Images:
+def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS, selection: Selection = ALL) -> Images:
     """The images of a folder in natural order: `2.png` comes before `10.png`. Hidden files are left out.
 
     Args:
         folder: to read, without the folders in it.
         notes: are told what else is there.
         max_pixels: the most that an image may have.
+        selection: which of them.
 
     Raises:
         VideoError: the folder has no images, or cannot be listed.
+        UsageError: they are to be chosen by time.
     """
     try:
         entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
@@ -87,7 +102,7 @@ def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS) 
         raise VideoError(f"{folder}: no images in this folder{_instead(others)}{remedy}")
     if others:
         notes.add(f"left out {_counted(others)}{remedy}")
-    return Images(sorted(images, key=lambda file: natural_order(file.name)), notes, max_pixels)
+    return Images(sorted(images, key=lambda file: natural_order(file.name)), notes, max_pixels, selection)
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from pathlib import Path
 
 
 class Notes:
     """Remarks about what is read, each with how many pictures it holds for.
 
     Args:
-        source: the file or folder that is read.
+        source: what is read, as messages show it.
     """
 
-    def __init__(self, source: Path) -> None:
-        self._source = source
+    def __init__(self, source: str | os.PathLike[str]) -> None:
+        self._source = str(source)
         self._remarks: dict[str, tuple[int, str]] = {}
 
     def add(self, remark: str, name: str = "") -> None:
@@ -33,7 +33,7 @@ class Notes:
         return tuple(self._line(remark, *found) for remark, found in self._remarks.items())
 
     def _line(self, remark: str, count: int, first: str) -> str:
-        if first in ("", self._source.name):
+        if first in ("", os.path.basename(self._source)):
             return f"{self._source}: {remark}"
         which = f"{count} pictures ({first} is the first)" if count > 1 else first
         return f"{self._source}: {which}: {remark}"

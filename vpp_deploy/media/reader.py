@@ -17,6 +17,7 @@ from vpp_deploy.errors import UsageError, VideoError
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.letterbox import letterbox
+from vpp_deploy.media.location import STANDARD_INPUT
 from vpp_deploy.media.probe import open_source
 from vpp_deploy.media.source import Picture, Source
 
@@ -38,7 +39,8 @@ def read_video(
 
     Args:
         path: a video file that FFmpeg can decode, an image (an animated one is a video), or a folder of images (natural
-            order; all of one size).
+            order; all of one size); an address (`rtsp://`, `http://`, …); `camera:0`; or `-` for standard input. An
+            `InputFile` says more about how.
         size: height and width in pixels that the frames are letterboxed into (`engine.frame_size`).
         max_frames: stop after this many frames; None reads all.
         stream: index of the video stream among all streams of the file; None takes the film, see `choose_stream`.
@@ -91,7 +93,7 @@ class VideoReader(Iterator[Frame]):
         if max_frames is not None and not 1 <= max_frames <= sys.maxsize:
             raise UsageError(f"max_frames is {max_frames}; give 1 to {sys.maxsize}, or None for all frames")
         given = path if isinstance(path, InputFile) else InputFile(path, stream=stream, max_pixels=max_pixels)
-        self.path = Path(given)
+        self.path, self._name = Path(given), str(given)
         self.size = size
         self._resize, self._mixed_sizes = resize, mixed_sizes
         self._source = open_source(given)
@@ -100,9 +102,7 @@ class VideoReader(Iterator[Frame]):
         try:
             first = next(pictures, None)
             if first is None:
-                raise VideoError(
-                    f"{self.path}: no frame could be decoded{_reason(self._source)}; is the file complete?"
-                )
+                raise VideoError(f"{self._name}: {_no_frame(given, self._source)}")
         except BaseException:
             self._source.close()
             raise
@@ -158,10 +158,15 @@ class VideoReader(Iterator[Frame]):
             before = f"{self.original_size[0]}x{self.original_size[1]}"
             where = f"frame {self._index}" + (f" ({picture.name})" if picture.name else "")
             raise VideoError(
-                f"{self.path}: {where} is {height}x{width} (height x width), the frames before it are {before}; "
+                f"{self._name}: {where} is {height}x{width} (height x width), the frames before it are {before}; "
                 "split the video there, or convert it to one size"
             )
 
 
-def _reason(source: Source) -> str:
-    return f" ({source.problem})" if source.problem else ""
+def _no_frame(given: InputFile, source: Source) -> str:
+    if given.selection.timed and not source.problem:
+        return "no frame in the part that was asked for; choose another start and end"
+    advice = "is the file complete?"
+    if given.path == STANDARD_INPUT:
+        advice = "an MP4 that is piped in has its index in front (ffmpeg -movflags faststart)"
+    return f"no frame could be decoded{f' ({source.problem})' if source.problem else ''}; {advice}"

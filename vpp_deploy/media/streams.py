@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import av
@@ -35,7 +34,7 @@ Container = av.container.InputContainer
 
 
 def choose_stream(
-    path: Path, container: Container, reopen: Callable[[], Container], wanted: int | None
+    path: str, container: Container, reopen: Callable[[], Container] | None, wanted: int | None
 ) -> av.VideoStream:
     """The film among the streams of a file.
 
@@ -43,9 +42,9 @@ def choose_stream(
     counts the default one, then the longest, and among those about as long the largest.
 
     Args:
-        path: of the file, for messages.
+        path: of the file or stream, for messages.
         container: the open file; no packet of it is read.
-        reopen: opens it once more, to count packets where its header counts no frames.
+        reopen: opens it once more, to count packets where its header counts no frames; None where that cannot be.
         wanted: index among all streams of the file; None to choose.
 
     Raises:
@@ -111,11 +110,13 @@ def announced_frames(container: Container, stream: av.VideoStream) -> int | None
     return stream.frames or (round(seconds * rate) if seconds and rate else None)
 
 
-def _film(container: Container, films: Sequence[av.VideoStream], reopen: Callable[[], Container]) -> av.VideoStream:
+def _film(
+    container: Container, films: Sequence[av.VideoStream], reopen: Callable[[], Container] | None
+) -> av.VideoStream:
     announced = {stream.index: announced_frames(container, stream) for stream in films}
     known = {index: count for index, count in announced.items() if count}
     guessed = container.format.flags & TS_DISCONT  # FFmpeg gives each stream without a length that of the others
-    frames = _peek(films, reopen) if guessed or len(known) < len(films) else known
+    frames = _peek(films, reopen) if reopen and (guessed or len(known) < len(films)) else Counter(known)
     most = max(frames[stream.index] for stream in films)
     left = [stream for stream in films if stream.codec_context] or films
     left = [stream for stream in left if not stream.disposition & _ASIDE] or left

@@ -1,10 +1,9 @@
-"""A video file, decoded with FFmpeg (PyAV)."""
+"""A video file or stream, decoded with FFmpeg (PyAV)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Final
 
 import av
@@ -15,10 +14,10 @@ from av.stream import Disposition
 
 from vpp_deploy.errors import VideoError
 from vpp_deploy.media.colours import remarks, source_matrix, unconvertible_matrix
-from vpp_deploy.media.container import open_container
 from vpp_deploy.media.display_matrix import display_matrix, turn_upright
+from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.notes import Notes
-from vpp_deploy.media.pillow import DEFAULT_MAX_PIXELS
+from vpp_deploy.media.remote import reason
 from vpp_deploy.media.source import Picture
 from vpp_deploy.media.streams import (
     TS_DISCONT,
@@ -34,22 +33,24 @@ from vpp_deploy.media.timeline import DecodingOrder, Timeline
 _UNTIMED: Final = ("avi",)
 """Containers that store no presentation times."""
 
+_RUN_UP: Final = 2
+"""Seconds before the start of a part from which it is decoded at least: an index may name a key frame too late."""
 _JOINT: Final = 3
 """Packets before a jump of the clock that a transport stream calls incomplete because its counter jumps, too."""
 
 
 class VideoFile:
-    """The film of a video file (`choose_stream`).
+    """The film of a video file or stream (`choose_stream`).
 
     Frames come out upright: the container's display matrix is applied, or else EXIF's, rounded to quarter turns. Pixels
     are taken as square. Times only grow (`Timeline`). Damage does not end the sequence where the decoder can go on;
     `problem` tells of it.
 
     Args:
-        path: of the file.
+        given: what to read, and how.
+        opener: opens it.
         notes: what there is to say about it.
-        stream: index of the video stream among all of the file; None to choose.
-        max_pixels: the most that a frame may have.
+        stored: it is a file, which can be opened again and sought in.
 
     Raises:
         VideoError: the file cannot be opened, is not a video, needs a decoder that is not there, or its frames have too
@@ -58,27 +59,37 @@ class VideoFile:
     """
 
     def __init__(
-        self, path: Path, notes: Notes, stream: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+        self,
+        given: InputFile,
+        opener: Callable[[], av.container.InputContainer],
+        notes: Notes | None = None,
+        *,
+        stored: bool = False,
     ) -> None:
-        self._path, self._notes, self._max_pixels = path, notes, max_pixels
-        self._container = open_container(path)
+        self._path, self._max_pixels, self._selection = str(given), given.max_pixels, given.selection
+        self._notes = Notes(self._path) if notes is None else notes
+        self._timeout = None if stored else given.timeout
+        self._container = opener()
         try:
-            self._stream = choose_stream(path, self._container, lambda: open_container(path), stream)
+            self._stream = choose_stream(self._path, self._container, opener if stored else None, given.stream)
             self._check_size(self._stream.height, self._stream.width)
+            self._origin = self._seek() if stored else None
         except BaseException:
             self._container.close()
             raise
-        self._tell_of_choice(stream)
-        self._stream.thread_type = "AUTO"
-        self.frame_rate = self._stream.average_rate or self._stream.guessed_rate
+        self._tell_of_choice(given.stream)
+        live = announced_in_all(self._container) is None and not stored
+        self._stream.thread_type = "SLICE" if live else "AUTO"  # threads over frames would hold frames back
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.frame_rate = self._selection.rate(rate)
         self.time_base = self._stream.time_base
-        self.frame_count = announced_frames(self._container, self._stream)
+        self.frame_count = self._selection.count(announced_frames(self._container, self._stream), rate)
         self._in_all = is_matroska(self._container)
         self._announced = (
             announced_in_all(self._container) if self._in_all else announced_seconds(self._container, self._stream)
         )
         broadcast = bool(self._container.format.flags & TS_DISCONT)
-        self._timeline = Timeline(self.frame_rate, self.time_base, broadcast=broadcast)
+        self._timeline = Timeline(rate, self.time_base, broadcast=broadcast)
         self._order = DecodingOrder(
             untimed=self._container.format.name in _UNTIMED, reorders=bool(self._stream.codec_context.has_b_frames)
         )
@@ -112,17 +123,35 @@ class VideoFile:
         )
 
     def pictures(self) -> Iterator[Picture]:
-        """Decode to the end of the file, each frame with its presentation time."""
-        for number, frame in enumerate(self._frames()):
+        """Decode to the end of the file or of the part to read, each frame with its presentation time."""
+        timed = ((self._timeline.next(self._time(frame)), frame) for frame in self._frames())
+        for number, (time, frame) in enumerate(self._selection.choose(timed, self._path, self._origin)):
             self._check_size(frame.height, frame.width)
             if not number:
                 for remark in remarks(frame):
                     self._notes.add(remark)
-            yield Picture(self._upright_rgb(frame), self._timeline.next(self._time(frame)))
+            yield Picture(self._upright_rgb(frame), time)
 
     def close(self) -> None:
         """Close the file."""
         self._container.close()
+
+    def _seek(self) -> Fraction | None:
+        """Go to a key frame before the start that was asked for, and give the time that it is counted from."""
+        begin, unit = self._stream.start_time, self._stream.time_base
+        ahead = self._selection.start - _RUN_UP
+        untimed = self._container.format.name in _UNTIMED or self._container.format.flags & TS_DISCONT
+        if begin is None or unit is None or untimed:
+            return None
+        if ahead > 0:
+            try:
+                self._container.seek(begin + int(ahead / unit), stream=self._stream)
+            except av.FFmpegError as error:
+                raise VideoError(
+                    f"{self._path}: there is no way to {float(self._selection.start):g} s in it: {error.strerror}; "
+                    "choose an earlier start"
+                ) from error
+        return begin * unit
 
     def _frames(self) -> Iterator[av.VideoFrame]:
         end, number, last = Fraction(0), 0, None
@@ -147,7 +176,7 @@ class VideoFile:
         try:
             yield from self._container.demux() if self._in_all else self._container.demux(self._stream)
         except av.FFmpegError as error:
-            self._failures.append(f"reading stopped: {error.strerror}")
+            self._failures.append(f"reading stopped: {reason(error, self._timeout)}")
 
     def _decode(self, packet: av.Packet[av.VideoStream] | None, number: int) -> Iterator[av.VideoFrame]:
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from threading import Condition, Thread
 from time import monotonic
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Any, Final, Self
 
 from vpp_deploy.errors import CapacityError, StreamError, UsageError
 from vpp_deploy.machine import available_processors
+from vpp_deploy.serving.measurements import Latency, Measurements
 from vpp_deploy.serving.streams import Session, Stream, Task
 
 _log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ class PoolStatistics:
         failed: frames with an error.
         dropped: frames that a newer one replaced.
         expired: streams that were closed because nothing came.
+        errors: frames with an error, by the name of its class.
+        kept: tokens that were kept in all frames, by pruning point.
+        latency: from giving a frame to its result.
     """
 
     streams: int
@@ -40,6 +45,9 @@ class PoolStatistics:
     failed: int
     dropped: int
     expired: int
+    errors: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
+    latency: Latency = field(default_factory=Latency)
 
 
 class SessionPool:
@@ -97,7 +105,8 @@ class SessionPool:
         self._ready: deque[Stream] = deque()
         self._running = 0
         self._closing = False
-        self._done = self._failed = self._dropped = self._expired = 0
+        self._dropped = self._expired = 0
+        self._measured = Measurements()
         self._threads = [Thread(target=self._work, name=f"vpp-pool-{number}", daemon=True) for number in range(count)]
         if idle_seconds is not None:
             self._threads.append(Thread(target=self._sweep, name="vpp-pool-idle", daemon=True))
@@ -179,7 +188,17 @@ class SessionPool:
         """What it has done until now."""
         with self._changed:
             waiting = sum(len(stream.waiting) for stream in self._streams.values())
-            return PoolStatistics(len(self._streams), waiting, self._done, self._failed, self._dropped, self._expired)
+            return PoolStatistics(
+                streams=len(self._streams),
+                waiting=waiting,
+                done=self._measured.done,
+                failed=self._measured.failed,
+                dropped=self._dropped,
+                expired=self._expired,
+                errors=self._measured.errors,
+                kept=self._measured.kept,
+                latency=self._measured.latency,
+            )
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -253,6 +272,7 @@ class SessionPool:
         elif len(self._streams) >= self._max_streams:
             raise CapacityError(f"{self._max_streams} streams are open, as many as may be; end one of them")
         self._streams[name] = Stream(name, session)
+        _log.info("stream %.80r begins", name, extra=_of(self._streams[name]))
         return self._streams[name]
 
     def _replace(self, stream: Stream) -> None:
@@ -266,6 +286,7 @@ class SessionPool:
             _cancel(stream.waiting.popleft())
         if self._streams.get(stream.name) is stream:
             del self._streams[stream.name]
+            _log.info("stream %.80r ends", stream.name, extra=_of(stream))
         self._changed.notify_all()
 
     def _make_ready(self, stream: Stream) -> None:
@@ -286,28 +307,36 @@ class SessionPool:
                 task = stream.waiting.popleft() if stream.waiting else None
                 self._running += 1
                 self._changed.notify_all()  # there is room for a frame now
-            succeeded = None if task is None else self._run(stream, task)
+            if task is not None:
+                self._run(stream, task)
             with self._changed:
                 self._running -= 1
-                self._done += succeeded is True
-                self._failed += succeeded is False
                 stream.busy, stream.used = False, monotonic()
                 if task is not None and task.end:
                     self._close(stream)
                 self._make_ready(stream)
                 self._changed.notify_all()
 
-    def _run(self, stream: Stream, task: Task) -> bool | None:
-        """Whether there is a result; None if nobody wants it any more."""
+    def _run(self, stream: Stream, task: Task) -> None:
         if not task.future.set_running_or_notify_cancel():
-            return None
+            return
         try:
             result = stream.run(task)
         except BaseException as error:  # whoever waits for the frame gets it, and the other streams go on
+            _log.warning("stream %.80r: %s: %s", stream.name, type(error).__name__, error, extra=_of(stream))
+            self._note(stream, task, partial(self._measured.add_error, error))
             task.future.set_exception(error)
-            return False
-        task.future.set_result(result)
-        return True
+        else:
+            self._note(stream, task, partial(self._measured.add, monotonic() - task.given, result))
+            task.future.set_result(result)
+
+    def _note(self, stream: Stream, task: Task, measure: Callable[[], None]) -> None:
+        """What whoever has the result may count on: it is in the statistics, and a last frame has ended its stream."""
+        with self._changed:
+            if not task.snapshot:
+                measure()
+            if task.end:
+                self._close(stream)
 
     def _sweep(self) -> None:
         assert self._idle_seconds is not None
@@ -322,10 +351,18 @@ class SessionPool:
                     self._close(stream)
                 self._expired += len(quiet)
             for stream in quiet:
+                _log.info("stream %.80r: nothing came for %g s", stream.name, self._idle_seconds, extra=_of(stream))
                 try:
                     self._on_expired(stream.name, stream.session.snapshot())
                 except Exception:  # of the user's own function: it must not end the pool
-                    _log.exception("stream %r has expired, and what was to be done then failed", stream.name)
+                    _log.exception(
+                        "stream %.80r has expired, and what was to be done then failed", stream.name, extra=_of(stream)
+                    )
+
+
+def _of(stream: Stream) -> dict[str, str]:
+    """The field of a log record that says whose it is."""
+    return {"stream": stream.name}
 
 
 def _cancel(task: Task) -> None:

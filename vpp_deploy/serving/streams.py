@@ -41,6 +41,7 @@ class Task:
         end: it is the stream's last.
         replaceable: a newer one may take its place.
         snapshot: nothing is run; the result is the session's snapshot.
+        given: when it was given to the pool, by the monotonic clock.
     """
 
     future: Future[Any]
@@ -49,6 +50,7 @@ class Task:
     end: bool = False
     replaceable: bool = False
     snapshot: bool = False
+    given: float = field(default_factory=monotonic)
 
 
 @dataclass

@@ -102,7 +102,7 @@ def check_parity(
     *,
     frames: int | None = 30,
     reference: Engine | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int, int | None], None] = lambda done, expected: None,
     interrupted: Callable[[Any, BaseException], None] = lambda report, error: None,
 ) -> Any:
     """Measure how far an engine is from the PyTorch reference on the same frames.
@@ -114,7 +114,7 @@ def check_parity(
             size in order; of a model of plain tensors an `.npz` file, or its inputs frame by frame.
         frames: how many frames (classifiers: images or clips) to compare at most; None takes all.
         reference: what to compare with; None builds the PyTorch reference (`open_reference`).
-        progress: called with the number of frames done.
+        progress: called with the number of frames done and, where it is known, the number to come in all.
         interrupted: called with the report on the frames until then and with the error, where one ends the comparison
             after the first frame; the error then goes on.
 

@@ -26,16 +26,18 @@ class RunRequest:
     """What `vpp-deploy infer` is asked for, whatever the task.
 
     Attributes:
-        source: what to run on: a file or a folder; as an `InputFile`, with how to read it.
+        source: what to run on, see `vpp_deploy.media.InputFile`; as one, with how to read it.
         output: what to draw or write the results into; None for nothing.
         json: file of JSON lines; None for none.
         max_frames: stop after this many frames; None for all.
+        show: show the overlay in a window, too.
     """
 
     source: str | PathLike[str]
     output: Path | None = None
     json: Path | None = None
     max_frames: int | None = None
+    show: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class Task:
         open_session: `(engine, **options) -> session`.
         open_model: `(engine, **options) -> model`, what `vpp_deploy.load` gives; None: the session serves.
         run: what `vpp-deploy infer` does: `(engine, RunRequest, options)`; it prints how it went.
+        suffixes: of what is made of a video and of a picture, where `infer` has several inputs.
+        together: whether pictures have nothing to do with each other, so that `infer` makes one run of several.
         next_run: words of an `infer` command after the bundle, for a hint.
         source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
         check_parity: `(bundle, engine, source, *, frames, reference, progress, interrupted) -> Report`.
@@ -83,6 +87,8 @@ class Task:
     open_session: Callable[..., Any]
     open_model: Callable[..., Any] | None = None
     run: Callable[[Engine, RunRequest, Any], None]
+    suffixes: tuple[str, str] = (".mp4", ".png")
+    together: Callable[[Manifest], bool] = lambda manifest: False
     next_run: Callable[[Manifest], Sequence[str]]
     source: Callable[[Manifest], str]
     check_parity: Callable[..., Report]

@@ -6,8 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import IO, Any, Final, TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -153,17 +152,6 @@ def heading(text: str) -> None:
     say(Text(text, style="bold"))
 
 
-@contextmanager
-def steps() -> Iterator[Callable[[str], None]]:
-    """A function to report the step that begins: a spinner on a terminal, otherwise a line on standard output."""
-    err = stderr()
-    if not is_watched(err.file):
-        yield lambda step: say(one_line(step))
-        return
-    with err.status("") as status:
-        yield lambda step: status.update(Text(one_line(step)))
-
-
 def megabytes(size: int) -> str:
     """A file size for a human, in units of 10^6 bytes."""
     return f"{size / 1e6:.1f} MB"
@@ -172,6 +160,11 @@ def megabytes(size: int) -> str:
 def height_by_width(size: Sequence[int]) -> str:
     """A size as the options take it, such as `384x640`."""
     return f"{size[0]}x{size[1]}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, such as `1 frame` or `2 frames`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def percent(share: float) -> str:

@@ -1,17 +1,20 @@
-"""Progress bars over the frames of a video, the videos of a data set, and the steps of a build."""
+"""Progress bars over frames of a video, videos of a data set, steps of a build and phases of an export."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
 
+from vpp_deploy.options import Step
 from vpp_deploy.terminal import console
 
 FrameProgress = Callable[[int, int | None], None]
-VideoProgress = Callable[[int, int], None]
+VideoProgress = Callable[[int, int, str], None]
 StepProgress = Callable[[str, float], None]
+PhaseProgress = Callable[[str], None]
 
 
 @contextmanager
@@ -21,20 +24,11 @@ def frame_bar() -> Iterator[FrameProgress]:
     Yields:
         A function to call with the number of frames done and, where it is known, the number to come in all.
     """
-    err = console.stderr()
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("frames  {task.fields[rate]} fps  ETA"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
-        task = bar.add_task("", total=None, rate="–")
+    with _bar(BarColumn(), _Count("frame"), _Rate(), _Clock(), _Left()) as bar:
+        task = bar.add_task("", total=None)
 
         def update(done: int, expected: int | None) -> None:
-            elapsed = bar.tasks[0].elapsed
-            total = None if expected is None else max(expected, done)
-            bar.update(task, completed=done, total=total, rate=f"{done / elapsed:.1f}" if elapsed else "–")
+            bar.update(task, completed=done, total=None if expected is None else max(expected, done))
 
         yield update
 
@@ -44,13 +38,13 @@ def video_bar() -> Iterator[VideoProgress]:
     """A bar over the videos of all engines, on standard error if that is a terminal; nothing elsewhere.
 
     Yields:
-        A function to call with the number of videos done and the number in all.
+        A function to call with the number of videos done, the number in all, and what is next.
     """
-    err = console.stderr()
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("videos  ETA"), TimeRemainingColumn())
-    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
+    with _bar(BarColumn(), _Count("video"), _Clock(), _Left(), _Description()) as bar:
         task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total, what: bar.update(
+            task, completed=done, total=total, description=console.one_line(what)
+        )
 
 
 @contextmanager
@@ -63,10 +57,91 @@ def step_bar(what: str) -> Iterator[StepProgress]:
     Yields:
         A function to call with the name of a step and the share of it that is done.
     """
-    err = console.stderr()
-    if not console.is_watched(err.file):
+    if not console.is_watched(console.stderr().file):
         console.say(what)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file)) as bar:
-        task = bar.add_task(what, total=None)
+    with _bar(_Description(), BarColumn(), _Clock()) as bar:
+        task = bar.add_task(console.one_line(what), total=None)
         yield lambda step, share: bar.update(task, description=console.one_line(step), completed=share, total=1.0)
+
+
+@contextmanager
+def phase_bar() -> Iterator[PhaseProgress]:
+    """The phase that long work is in, with the time since its begin and what is left: on a terminal, on standard error.
+
+    Elsewhere each phase is a line on standard output.
+
+    Yields:
+        A function to call with the phase that begins; a `Step` moves the bar and gives an estimate.
+    """
+    if not console.is_watched(console.stderr().file):
+        yield lambda phase: console.say(console.one_line(phase))
+        return
+    with _bar(SpinnerColumn(), _Description(), BarColumn(), _Clock(), _Estimate()) as bar:
+        task = bar.add_task("", total=None, whole=None)
+
+        def update(phase: str) -> None:
+            if isinstance(phase, Step) and phase.share > 0:
+                bar.update(task, completed=phase.share, total=1.0, whole=(bar.tasks[0].elapsed or 0) / phase.share)
+            bar.update(task, description=console.one_line(phase))
+
+        yield update
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    err = console.stderr()
+    return Progress(*columns, console=err, transient=True, disable=not console.is_watched(err.file))
+
+
+class _Description(TextColumn):
+    def __init__(self) -> None:
+        super().__init__("{task.description}", markup=False)
+
+
+class _Count(ProgressColumn):
+    """How many of how many; only the former where the latter is not known."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
+    def render(self, task: Task) -> Text:
+        number = int(task.completed if task.total is None else task.total)
+        of = "" if task.total is None else f" of {number}"
+        return Text(f"{int(task.completed)}{of} {self._what}{'' if number == 1 else 's'}", "progress.download")
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.completed / task.elapsed:.1f} per second" if task.completed and task.elapsed else "")
+
+
+class _Clock(ProgressColumn):
+    """The time since the begin; rich's own stops when a task is done, and a build's steps are done again and again."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_time(task.elapsed or 0), "progress.elapsed")
+
+
+class _Left(ProgressColumn):
+    """The time left at the speed until now, where the end is known."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        seconds = task.time_remaining
+        return Text("" if seconds is None or task.finished else f"{_time(seconds)} left", "progress.remaining")
+
+
+class _Estimate(ProgressColumn):
+    """The time left if the phases take their usual shares."""
+
+    def render(self, task: Task) -> Text:
+        whole = task.fields["whole"]
+        left = None if whole is None else whole - (task.elapsed or 0)
+        return Text("" if left is None or left < 1 else f"about {_time(left)} left", "progress.remaining")
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -26,7 +26,9 @@ from vpp_deploy.families.papr.flops import StageTokens, count_flops
 from vpp_deploy.families.papr.model import PaprModel
 from vpp_deploy.frames import Frame
 from vpp_deploy.tasks.classification.inspect import describe
+from vpp_deploy.tasks.classification.options import USUAL_STYLE
 from vpp_deploy.tasks.classification.overlay import draw_classification
+from vpp_deploy.tasks.overlay_style import OverlayStyle
 
 KEEP = 0.05
 """int(0.05 · 17) = int(0.05 · 18) = 0: of 16 patches, with or without a distillation token, none stays."""
@@ -144,7 +146,7 @@ def test_session_and_overlay(bundle: Bundle) -> None:
         assert result.kept["patches"].dtype == np.int32
         assert result.keep_ratios == {"patches": 0.0}
         assert result.significance["patches"].shape == (4, 4)
-        drawn = draw_classification(sample[0], result, session.manifest)
+        drawn = draw_classification(sample[0], result, session.manifest, OverlayStyle(USUAL_STYLE.parts, header=False))
         assert drawn.shape == image.shape
         assert not np.array_equal(drawn, image)
 

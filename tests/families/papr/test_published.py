@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import huggingface_hub.constants
 import pytest
 import safetensors.torch
 import timm
@@ -18,6 +20,7 @@ from transformers import VideoMAEConfig, VideoMAEForVideoClassification
 from tests.families.papr.conftest import Hub
 from tests.families.papr.random_models import lively
 from vpp_deploy.errors import CheckpointError, ConfigError, ExportError
+from vpp_deploy.families.papr import published
 from vpp_deploy.families.papr.catalogue import base_model, lookup, papr_model
 from vpp_deploy.families.papr.config import PaprConfig
 from vpp_deploy.families.papr.inputs import check_classes
@@ -118,6 +121,27 @@ def test_no_head_is_made_up(hub: Hub) -> None:
     store(hub, names=[VIT])
     with pytest.raises(ConfigError, match=r"7 labels or classes do not fit test_vit\.r160_in1k: .* have 1000"):
         papr_model(PaprConfig(VIT, 1.0, classes=7))
+
+
+def test_a_hub_that_does_not_answer_is_not_waited_for(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something accepts connections, and no more."""
+    del hub
+    monkeypatch.setattr(published, "_PATIENCE", 0.1)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/model"
+        monkeypatch.setattr(published, "hf_hub_url", lambda repository, name: url)
+        asked: list[float] = []
+        ask = published.get_hf_file_metadata
+
+        def noting(url: str, timeout: float) -> object:
+            asked.append(timeout)
+            return ask(url, timeout=timeout)
+
+        monkeypatch.setattr(published, "get_hf_file_metadata", noting)
+        with pytest.raises(CheckpointError, match=r"the weights of a/b could not be fetched: .*timed out"):
+            published.fetch("a/b")
+    assert asked == [0.1]
 
 
 @pytest.mark.parametrize("library", LOADS)

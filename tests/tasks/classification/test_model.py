@@ -44,7 +44,9 @@ def test_files_are_classified_and_results_draw_save_and_convert(images: Engine, 
     assert len(list(model.run(folder, max_frames=2))) == 2
     assert_array_equal(model(folder / "1.png").labels, found[1].labels)
     assert model(folder / "1.png").name == "1.png"
-    assert found[0].plot().shape == pictures(1)[0].shape
+    assert found[0].plot(header=False).shape == pictures(1)[0].shape
+    with pytest.raises(UsageError, match="there is no 'masks'"):
+        found[0].plot("masks")
     found[0].save(tmp_path / "a.png")
     told = json.loads(found[0].to_json())
     assert [label["class"] for label in told["labels"]] == list(found[0].names)
@@ -58,7 +60,7 @@ def test_the_frames_of_a_clip_are_one_video(videos: Engine) -> None:
     frames = pictures(1) * (clip.frames * clip.sampling)
     (result, *_) = model(list(frames))
     assert len(result.indices) == clip.frames
-    assert result.plot().shape == frames[0].shape
+    assert result.plot(header=False).shape == frames[0].shape
 
 
 def test_a_session_gives_no_names_and_says_so(images: Engine) -> None:

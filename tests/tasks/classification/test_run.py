@@ -15,10 +15,13 @@ from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import OutputError, UsageError, VideoError
 from vpp_deploy.frames import Frame
 from vpp_deploy.tasks.classification import overlay_writer as overlay
+from vpp_deploy.tasks.classification.options import USUAL_STYLE
+from vpp_deploy.tasks.classification.overlay import overlay_size
 from vpp_deploy.tasks.classification.results import ClassificationResult
 from vpp_deploy.tasks.classification.run import ClassificationOutputs, run_classification
 from vpp_deploy.tasks.classification.session import ClassificationSession
 from vpp_deploy.tasks.common import PARTS
+from vpp_deploy.tasks.overlay_style import OverlayStyle
 
 BRIGHTNESS = {"night.jpg": 5, "fog.png": 128, "snow.png": 250}
 
@@ -50,8 +53,9 @@ def test_a_folder_of_pictures_of_several_sizes(images: Engine, photos: Path, tmp
         "snow.png": "bright",
     }
     assert [result.name for result in each] == [line["name"] for line in lines]
-    sizes = {file.stem: Image.open(file).size for file in (tmp_path / "seen").glob("*.png")}
-    assert sizes == {"night": (90, 60), "fog": (60, 90), "snow": (96, 64)}
+    strip = overlay_size((60, 60), USUAL_STYLE)[1] - 60
+    widths = {file.stem: Image.open(file).size[0] for file in (tmp_path / "seen").glob("*.png")}
+    assert widths == {"night": 90 + strip, "fog": 60 + strip, "snow": 96 + strip}
     assert (summary.frames, summary.samples, summary.original_size) == (3, 3, None)
     assert summary.keep_ratios == {"patches": 0.5}
     assert set(summary.seconds) == set(PARTS)
@@ -79,7 +83,7 @@ def test_a_video_of_pictures_of_several_sizes_is_refused_without_a_trace(
 
 def test_a_video_by_a_model_of_images(images: Engine, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=5)
-    outputs = ClassificationOutputs(tmp_path / "seen.mkv")
+    outputs = ClassificationOutputs(tmp_path / "seen.mkv", style=OverlayStyle(USUAL_STYLE.parts, header=False))
     summary = run_classification(ClassificationSession(images), clip, outputs, max_frames=3)
     assert (summary.frames, summary.samples, summary.original_size) == (3, 3, (48, 64))
     assert decoded(tmp_path / "seen.mkv") == [(48, 64)] * 3
@@ -90,9 +94,9 @@ def drawn_with(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[int, ...]]:
     """The clip that each drawn frame was drawn with."""
     drawn: dict[int, tuple[int, ...]] = {}
 
-    def draw(frame: Frame, result: ClassificationResult, manifest: object) -> np.ndarray:
+    def draw(frame: Frame, result: ClassificationResult, manifest: object, style: OverlayStyle) -> np.ndarray:
         drawn[frame.index] = result.indices
-        return frame.original
+        return np.zeros((*overlay_size(frame.original_size, style), 3), np.uint8)
 
     monkeypatch.setattr(overlay, "draw_classification", draw)
     return drawn

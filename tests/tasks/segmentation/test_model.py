@@ -102,7 +102,10 @@ def test_instances_filter_and_iterate(result: FrameResult) -> None:
 
 def test_results_draw_save_and_convert(result: FrameResult, tmp_path: Path) -> None:
     assert result.frame is not None
-    assert_array_equal(result.plot(), vd.draw(result.frame, result, result.names))
+    picture = vd.draw(result.frame, result, result.names)
+    assert_array_equal(result.plot(header=False), picture)
+    assert_array_equal(result.plot()[: len(picture)], picture)
+    assert_array_equal(result.plot("none", header=False), result.frame.original)
     result.save(tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert_array_equal(np.array(image), result.plot())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,9 @@ from vpp_deploy.errors import CheckpointError
 
 WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 """Names of a repository's weights, the better format first."""
+
+_PATIENCE: Final = float(os.environ.get("HF_HUB_ETAG_TIMEOUT", "4"))
+"""Seconds that the hub may take to answer whether it has a file."""
 
 
 def fetch(repository: str, names: Sequence[str] = WEIGHTS) -> Path:
@@ -53,7 +57,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path | None:
 def _exists(repository: str, name: str) -> bool:
     try:
         # Asks once: a download goes on asking for half a minute where there is no network.
-        get_hf_file_metadata(hf_hub_url(repository, name))
+        get_hf_file_metadata(hf_hub_url(repository, name), timeout=_PATIENCE)
     except RemoteEntryNotFoundError:
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import onnx
 
@@ -25,6 +26,10 @@ from vpp_deploy.families.vpp.options import VppOptions, config_of
 from vpp_deploy.families.vpp.phases import PhaseGraph, pruning_points, signature
 from vpp_deploy.families.vpp.random_weights import randomise_
 from vpp_deploy.families.vpp.shipped import shipped_weights
+from vpp_deploy.options import Step
+
+_SHARES: Final = (0.1, 0.52)
+"""Of an export's time when the tracing of each graph begins."""
 
 
 def export_request(request: ExportRequest, options: VppOptions) -> Bundle:
@@ -52,11 +57,11 @@ def export_request(request: ExportRequest, options: VppOptions) -> Bundle:
         check_weights(detector, config.name, request.allow_nonfinite)
         graph = FrameGraph(folded(detector.eval()), graph_options).eval().requires_grad_(False)
         graphs: dict[GraphRole, tuple[onnx.ModelProto, GraphSignature]] = {}
-        for role in FRAME_BY_FRAME:
-            progress(f"tracing the {role} graph")
+        for role, share in zip(FRAME_BY_FRAME, _SHARES, strict=True):
+            progress(Step(f"tracing the {role} graph", share))
             signed = signature(graph, role)
             graphs[role] = trace(PhaseGraph(graph, role), signed, config.name, "frame_graph.detector"), signed
-        progress("writing the bundle")
+        progress(Step("writing the bundle", 0.95))
         state_dict = {name: tensor.detach().numpy() for name, tensor in official_state_dict(detector).items()}
         write_graphs(writer, graphs, state_dict, request.precision)
         return writer.commit(lambda files: _manifest(graph, tracker, request.precision, graphs, source, files))

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     from vpp_deploy.bundle.manifest import Manifest
 
 
-def _source(manifest: Manifest) -> str:
+def _takes_images(manifest: Manifest) -> bool:
     from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 
-    return "VIDEO" if ClassificationManifest.of(manifest, "this hint").clip else "IMAGES"
+    return ClassificationManifest.of(manifest, "this hint").clip is None
+
+
+def _source(manifest: Manifest) -> str:
+    return "IMAGES" if _takes_images(manifest) else "VIDEO"
 
 
 TASK = Task(
@@ -26,6 +30,7 @@ TASK = Task(
     open_session=lazy("vpp_deploy.tasks.classification.session:ClassificationSession"),
     open_model=lazy("vpp_deploy.tasks.classification.model:ClassificationModel"),
     run=lazy("vpp_deploy.tasks.classification.infer:run"),
+    together=_takes_images,
     next_run=lambda manifest: (_source(manifest),),
     source=_source,
     check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from os import PathLike
 from typing import Final
 
 from rich.table import Table
 
 from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.media.window import Window
 from vpp_deploy.tasks.classification.options import RunOptions
 from vpp_deploy.tasks.classification.results import ClassificationResult
 from vpp_deploy.tasks.classification.run import ClassificationOutputs, ClassificationSummary, run_classification
@@ -25,7 +27,7 @@ _LONGEST_NAME: Final = 30
 
 def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
     """Run images or a video, print the labels if they are not written anywhere, and tell how it went."""
-    source, outputs = request.source, ClassificationOutputs(request.output, request.json)
+    source, outputs = request.source, ClassificationOutputs(request.output, request.json, options.style)
     session = ClassificationSession(engine, options.top, options.hop)
     first: list[ClassificationResult] = []
 
@@ -33,19 +35,18 @@ def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
         if len(first) < LONGEST_TABLE:
             first.append(result)
 
-    with frame_bar() as progress:
+    with Window(f"vpp-deploy: {source}") if request.show else nullcontext() as window, frame_bar() as progress:
         summary = run_classification(
-            session, source, outputs, max_frames=request.max_frames, progress=progress, each=keep
+            session, source, outputs, max_frames=request.max_frames, progress=progress, each=keep, window=window
         )
     if not outputs.paths:
         console.show(label_table(first, session.manifest.class_names))
         if (more := summary.samples - len(first)) > 0:
             console.say(f"… and {more} more, use --json")
     show_summary(summary, source, outputs, clips=session.manifest.clip is not None)
-    if session.manifest.provenance.weights.kind == "random":
-        console.warn("the bundle's weights are random and untrained: labels and significance mean nothing")
     if summary.problem:
-        console.warn(f"{summary.problem}; the {_count(summary.frames, 'frame')} that could be decoded were processed")
+        decoded = console.counted(summary.frames, "frame")
+        console.warn(f"{summary.problem}; the {decoded} that could be decoded were processed")
 
 
 def label_table(results: Sequence[ClassificationResult], class_names: Sequence[str]) -> Table:
@@ -70,8 +71,9 @@ def show_summary(
     rate = summary.frames / summary.wall_seconds
     size = "several sizes" if summary.original_size is None else console.height_by_width(summary.original_size)
     console.say(
-        f"{source}: {_count(summary.frames, 'frame' if clips else 'image')} of {size} in {summary.wall_seconds:.1f} s, "
-        f"{rate:.1f} per second" + (f"; {_count(summary.samples, 'clip')}" if clips else "")
+        f"{source}: {console.counted(summary.frames, 'frame' if clips else 'image')} of {size} in "
+        f"{summary.wall_seconds:.1f} s, {rate:.1f} per second"
+        + (f"; {console.counted(summary.samples, 'clip')}" if clips else "")
     )
     kept = "  ".join(f"{point} {console.percent(ratio)}" for point, ratio in summary.keep_ratios.items())
     parts = "  ".join(f"{part} {1000 * summary.seconds[part] / summary.samples:.1f}" for part in PARTS)
@@ -89,7 +91,3 @@ def _what(result: ClassificationResult) -> str:
 
 def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1].rstrip(' ,')}…"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

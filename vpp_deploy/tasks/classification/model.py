@@ -11,6 +11,7 @@ from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.image_input import Picture, to_pixels
+from vpp_deploy.media.inputs import one_input
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.classification.resize import resize_and_crop
 from vpp_deploy.tasks.classification.results import ClassificationResult
@@ -85,18 +86,22 @@ class ClassificationModel:
         (result,) = self._results(iter([self._frame(pictures, bgr, 0)]))
         return result
 
-    def run(self, source: str | os.PathLike[str], *, max_frames: int | None = None) -> Iterator[ClassificationResult]:
+    def run(
+        self, source: str | os.PathLike[str] | int, *, max_frames: int | None = None
+    ) -> Iterator[ClassificationResult]:
         """Classify what is in files, as the results are asked for.
 
         Args:
-            source: an image, a folder of images, or a video.
+            source: an image, a folder of images, a pattern (`photos/*.jpg`) or a list (`.txt`) of images, a video, an
+                address (`rtsp://`, `http://`), the number of a camera, or an `InputFile` of one of these.
             max_frames: stop after this many pictures; None takes all.
 
         Raises:
             UsageError, VideoError: the source cannot be read; the first picture at once, others when they come.
             EngineOutputError: the engine gives NaN or infinity.
         """
-        return self._results(read_pictures(source, self.manifest, max_frames))
+        read = one_input(source, together=self.manifest.clip is None)
+        return self._results(read_pictures(read, self.manifest, max_frames))
 
     def _frame(self, picture: Picture, bgr: bool, number: int) -> Frame:
         pixels = to_pixels(picture, bgr=bgr)

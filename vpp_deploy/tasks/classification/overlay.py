@@ -3,61 +3,62 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
-from vpp_deploy.frames import Frame
-from vpp_deploy.media.drawing import (
-    Canvas,
-    Mask,
-    blend,
-    dim,
-    draw_header,
-    header_pad,
-    header_step,
-    keep_ratio_lines,
-    lines_of,
-    patch_rows,
-    shorten,
-    text_font,
-)
+from vpp_deploy.frames import Frame, Size
+from vpp_deploy.media.drawing import Canvas, Mask, darken, mute_patches, outline_patches, patch_rows, tint
+from vpp_deploy.media.lettering import PAPER
+from vpp_deploy.media.palette import heat
+from vpp_deploy.tasks.classification.options import USUAL_STYLE
 from vpp_deploy.tasks.classification.resize import visible_region
 from vpp_deploy.tasks.classification.results import ClassificationResult
-
-_HEAT: Final = 102
-"""Opacity of the heat map, 0..255."""
-_VEIL: Final = 150
-"""Opacity of the grey over what the model does not see, 0..255."""
-_GREY: Final = 96
-_SCALE: Final = ((20, 20, 120), (20, 130, 200), (60, 190, 90), (250, 220, 50), (230, 40, 20))
-"""Colours from the least to the most significant patch."""
+from vpp_deploy.tasks.classification.strip import draw_strip, strip_size
+from vpp_deploy.tasks.overlay_style import OverlayStyle
 
 
 def draw_classification(
-    frame: Frame, result: ClassificationResult, manifest: ClassificationManifest
+    frame: Frame,
+    result: ClassificationResult,
+    manifest: ClassificationManifest,
+    style: OverlayStyle = USUAL_STYLE,
 ) -> npt.NDArray[np.uint8]:
-    """The whole overlay on the source picture.
+    """The whole overlay: the source picture, and a strip beside it with labels and a legend.
 
-    The significance map of the finest pruning point (of several, the last) is a translucent heat map, from blue to red
-    between its own least and greatest value; the patches pruned there are dimmed. What lies outside the model's view is
-    greyed.
+    The significance map of the finest pruning point (of several, the last) is a translucent heat map, from dark blue
+    to yellow between its own least and greatest value; the patches pruned there are grey, those kept have an outline.
+    What lies outside the model's view is dark.
 
     Args:
         frame: the image that was classified, or a frame of the clip; of a clip, the layer at this frame is drawn.
         result: what came out.
         manifest: of the classifier's bundle.
+        style: what is drawn, and whether there is a strip.
 
     Returns:
-        `[H0, W0, 3]` uint8 RGB at the source's size. The frame itself is not changed.
+        `[H, W, 3]` uint8 RGB of `overlay_size`. The frame itself is not changed.
     """
-    canvas = frame.original.copy()
-    if result.kept:
-        _draw_patches(canvas, *_finest_layer(frame, result), manifest)
-    draw_header(canvas, _header_lines(canvas, result, manifest))
+    (height, width), whole = frame.original_size, overlay_size(frame.original_size, style)
+    canvas = np.empty((*whole, 3), np.uint8)
+    canvas[height:, :width] = PAPER
+    picture = canvas[:height, :width]
+    picture[...] = frame.original
+    point = _finest_point(result)
+    if point is not None and style.parts & {"heat", "patches"}:
+        _draw_patches(picture, *_layer(frame, result, point), manifest, style)
+    if style.header:
+        draw_strip(canvas[:, width:], frame.original_size, result, manifest, style, point)
     return canvas
+
+
+def overlay_size(size: Size, style: OverlayStyle) -> Size:
+    """Height and width in pixels of the overlay of a picture of a size."""
+    if not style.header:
+        return size
+    height, width = strip_size(size)
+    return max(size[0], height), size[1] + width
 
 
 def patches_of_pixels(length: int, begin: float, end: float, patches: int) -> npt.NDArray[np.intp]:
@@ -88,10 +89,13 @@ def layer_of(index: int, indices: tuple[int, ...], layers: int) -> int:
     return indices.index(latest) * layers // len(indices)
 
 
-def _finest_layer(frame: Frame, result: ClassificationResult) -> tuple[npt.NDArray[np.float32], Mask]:
-    """Of the point with most patches at the frame's time, `[rows, columns]`: significance in [0, 1]; what is pruned."""
-    # Where several points share the finest grid, the last one shows what still stays in the end.
-    point = max(reversed(list(result.kept)), key=lambda name: result.significance[name].size)
+def _finest_point(result: ClassificationResult) -> str | None:
+    """The point with most patches; of several, the last one, which shows what still stays in the end."""
+    return max(reversed(list(result.kept)), key=lambda name: result.significance[name].size, default=None)
+
+
+def _layer(frame: Frame, result: ClassificationResult, point: str) -> tuple[npt.NDArray[np.float32], Mask]:
+    """Of a point at the frame's time, `[rows, columns]`: significance in [0, 1]; and what is pruned."""
     significance = _unit_range(result.significance[point])  # of a clip, one scale for all layers
     pruned = np.ones(significance.shape, np.bool_)
     pruned.flat[result.kept[point]] = False
@@ -102,7 +106,11 @@ def _finest_layer(frame: Frame, result: ClassificationResult) -> tuple[npt.NDArr
 
 
 def _draw_patches(
-    canvas: Canvas, significance: npt.NDArray[np.float32], pruned: Mask, manifest: ClassificationManifest
+    canvas: Canvas,
+    significance: npt.NDArray[np.float32],
+    pruned: Mask,
+    manifest: ClassificationManifest,
+    style: OverlayStyle,
 ) -> None:
     height, width = canvas.shape[:2]
     region = visible_region((height, width), manifest.frame_size, manifest.preprocessing)
@@ -112,25 +120,18 @@ def _draw_patches(
     left, right = np.searchsorted(columns, (0, pruned.shape[1]))
     middle = canvas[top:bottom]
     for hidden in (canvas[:top], canvas[bottom:], middle[:, :left], middle[:, right:]):
-        blend(lines_of(hidden), _GREY, _VEIL)
+        darken(hidden)
     seen, rows, columns = middle[:, left:right], rows[top:bottom], columns[left:right]
     if not seen.size:
         return
-    heat = _SCALE_TABLE[np.round(255 * significance).astype(np.intp)].astype(np.uint16)
-    for row, band in patch_rows(rows):
-        blend(lines_of(seen[band]), heat[row, columns].ravel(), _HEAT)
-    dim(seen, pruned, rows, columns)
-
-
-def _header_lines(canvas: Canvas, result: ClassificationResult, manifest: ClassificationManifest) -> list[str]:
-    """The labels, as many as half the picture has room for but at least one, and the keep ratios."""
-    font, width = text_font(canvas), canvas.shape[1] - 2 * header_pad(canvas)
-    room = max(1, len(canvas) // 2 // header_step(canvas) - bool(result.kept))
-    lines = [
-        shorten(f"{score:.1%}  {manifest.class_names[label]}", font, width)
-        for label, score in zip(result.labels[:room].tolist(), result.scores.tolist(), strict=False)
-    ]
-    return lines + (keep_ratio_lines(canvas, "patches kept", result.keep_ratios) if result.kept else [])
+    if "patches" in style.parts:
+        mute_patches(seen, pruned, rows, columns)
+    if "heat" in style.parts:
+        colours = heat(significance)
+        for row, band in patch_rows(rows):
+            tint(seen[band], colours[row, columns])
+    if "patches" in style.parts:
+        outline_patches(seen, ~pruned, rows, columns)
 
 
 def _unit_range(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -138,12 +139,3 @@ def _unit_range(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     span = np.ptp(values)
     scaled: npt.NDArray[np.float32] = (values - values.min()) / np.maximum(span, np.finfo(np.float32).tiny)
     return scaled
-
-
-def _scale_table() -> npt.NDArray[np.uint8]:
-    places = np.linspace(0, 255, len(_SCALE))
-    channels = [np.interp(np.arange(256), places, channel) for channel in zip(*_SCALE, strict=True)]
-    return np.stack(channels, axis=1).round().astype(np.uint8)
-
-
-_SCALE_TABLE: Final = _scale_table()

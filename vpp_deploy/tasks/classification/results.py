@@ -72,26 +72,39 @@ class ClassificationResult:
         """Share of the patches kept at each pruning point, in [0, 1]."""
         return {name: len(kept) / self.significance[name].size for name, kept in self.kept.items()}
 
-    def plot(self) -> npt.NDArray[np.uint8]:
-        """The image, or the first frame of the clip, with labels and patches drawn onto it: `[H0, W0, 3]` uint8 RGB.
+    def plot(self, draw: str | None = None, *, header: bool = True) -> npt.NDArray[np.uint8]:
+        """The overlay of the image, or of the clip's first frame, as `infer` draws it: `[H, W, 3]` uint8 RGB.
+
+        Args:
+            draw: labels, heat and patches, those that are wanted, separated by commas; or none. None draws all.
+            header: with a strip beside the picture, which has the labels and a legend. Without it the result has the
+                picture's own size.
 
         Raises:
-            UsageError: as `names`.
+            UsageError: as `names`; or `draw` names something else.
         """
+        from vpp_deploy.tasks.classification.options import PARTS
         from vpp_deploy.tasks.classification.overlay import draw_classification
+        from vpp_deploy.tasks.overlay_style import parse_style
 
-        return draw_classification(self.sample[0], self, self._manifest())
+        manifest, style = self._manifest(), parse_style(draw, "on" if header else "off", PARTS, PARTS)
+        return draw_classification(self.sample[0], self, manifest, style)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], draw: str | None = None, *, header: bool = True) -> None:
         """Write what `plot` draws as a picture; the extension says the kind. An existing file is replaced.
 
+        Args:
+            path: the target.
+            draw: see `plot`.
+            header: see `plot`.
+
         Raises:
-            UsageError: as `names`.
+            UsageError: as `plot`.
             OutputError: an extension that says nothing, or it cannot be written.
         """
         from vpp_deploy.media.picture_writer import write_picture
 
-        write_picture(self.plot(), path)
+        write_picture(self.plot(draw, header=header), path)
 
     def to_dict(self) -> dict[str, Any]:
         """The result as a line of `infer --json` has it.

@@ -14,12 +14,15 @@ from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.overlap import ReadAhead, WriteBehind, depths_for
+from vpp_deploy.media.window import Window
+from vpp_deploy.tasks.classification.options import USUAL_STYLE
 from vpp_deploy.tasks.classification.overlay_writer import OverlayWriter
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.classification.results import ClassificationResult
 from vpp_deploy.tasks.classification.session import ClassificationSession
 from vpp_deploy.tasks.classification.writers import ClassificationLinesWriter
 from vpp_deploy.tasks.common import PARTS, Progress
+from vpp_deploy.tasks.overlay_style import OverlayStyle
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +30,14 @@ class ClassificationOutputs:
     """What to write; None leaves one out.
 
     Attributes:
-        overlay: a video (`.mp4`, `.mov` or `.mkv`), or without an extension a folder of PNG pictures.
+        overlay: a video, one picture, or a folder of PNG pictures, see `OverlayOutput`.
         json_lines: one JSON object per image or clip and line, see `ClassificationLinesWriter`.
+        style: of the overlay.
     """
 
     overlay: Path | None = None
     json_lines: Path | None = None
+    style: OverlayStyle = USUAL_STYLE
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -72,6 +77,7 @@ def run_classification(
     max_frames: int | None = None,
     progress: Progress = lambda done, expected: None,
     each: Callable[[ClassificationResult], None] = lambda result: None,
+    window: Window | None = None,
 ) -> ClassificationSummary:
     """Classify an image, each image of a folder, or the clips of a video.
 
@@ -86,6 +92,7 @@ def run_classification(
         max_frames: stop after this many images or frames.
         progress: see `Progress`; called after each image or clip.
         each: called with each result.
+        window: shows the overlay; when it is closed, the run ends as after the last frame.
 
     Raises:
         UsageError: an output would overwrite the input, its folder or another output; `max_frames` is below 1.
@@ -108,8 +115,8 @@ def run_classification(
         frames = _Frames(stack.enter_context(ReadAhead(reader, depths.ahead)))
         behind = stack.enter_context(WriteBehind(depths.behind))
         sinks: list[Callable[[ClassificationResult], None]] = [each]
-        if outputs.overlay is not None:
-            overlay = group.add(OverlayWriter(outputs.overlay, reader, session.manifest))
+        if outputs.overlay is not None or window is not None:
+            overlay = group.add(OverlayWriter(outputs.overlay, reader, session.manifest, outputs.style, window))
             frames.observe = overlay.add
             sinks.append(lambda result: behind.submit(partial(overlay.write, result), drawing.append))
         if outputs.json_lines is not None:
@@ -124,6 +131,8 @@ def run_classification(
                 seconds[part] += spent
             keep_ratios, samples = result.keep_ratios, samples + 1
             progress(frames.count, reader.frame_count)
+            if window is not None and not window.update():
+                break
     return ClassificationSummary(
         frames=frames.count,
         samples=samples,

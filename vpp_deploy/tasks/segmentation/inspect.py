@@ -77,7 +77,7 @@ def _state(manifest: SegmentationManifest) -> Table | str:
 
 def _parity(summary: Any) -> str:
     return (
-        f"on {summary['frames']} frames of {summary['video']}, {summary['created']}: "
+        f"on {console.counted(summary['frames'], 'frame')} of {summary['video']}, {summary['created']}: "
         f"{worst(summary['tensors']['teacher_forced'])}, "
         f"kept tokens in common at least {least_overlap(summary['overlaps'])}, "
         f"same tracks in {share(summary['tracks']['agreement'])} of the frames"

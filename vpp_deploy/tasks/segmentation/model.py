@@ -14,8 +14,10 @@ from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.image_input import Picture, to_pixels
+from vpp_deploy.media.inputs import one_input
 from vpp_deploy.media.letterbox import letterbox
 from vpp_deploy.media.reader import read_video
+from vpp_deploy.media.scene_cuts import open_cuts
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session import SessionState, VideoSession
 
@@ -69,23 +71,32 @@ class SegmentationModel:
         return self.session()(picture, bgr=bgr)
 
     def track(
-        self, source: str | os.PathLike[str] | Iterable[Picture], *, bgr: bool = False, max_frames: int | None = None
+        self,
+        source: str | os.PathLike[str] | int | Iterable[Picture],
+        *,
+        bgr: bool = False,
+        max_frames: int | None = None,
+        scene_cuts: str | None = None,
     ) -> Iterator[FrameResult]:
         """Follow the objects of one video, frame by frame, as the results are asked for.
 
         Args:
-            source: a video, an image or a folder of images; or pictures one after the other.
+            source: a video, an image, a folder of images, an address (`rtsp://`, `http://`), the number of a camera,
+                or an `InputFile` of one of these; or pictures one after the other.
             bgr: see `__call__`.
             max_frames: stop after this many; None takes all.
+            scene_cuts: where state and tracks start anew, as `infer --scene-cuts` takes it: `auto`, `off` or a file;
+                None is `auto` for films. Of pictures one after the other nothing is known: see `session` and its `cut`.
 
         Raises:
             UsageError, VideoError: the source cannot be read; the first frame at once, others when they come.
             EngineOutputError: the engine gives NaN or infinity.
         """
         session = self.session()
-        if isinstance(source, str | os.PathLike):
-            reader = read_video(source, self.frame_size, max_frames=max_frames)
-            return (session.run(frame) for frame in reader)
+        if isinstance(source, str | os.PathLike | int):
+            reader = read_video(one_input(source), self.frame_size, max_frames=max_frames)
+            is_cut = open_cuts(scene_cuts, reader)
+            return (session.run(frame, cut=is_cut(frame)) for frame in reader)
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames is {max_frames}; ask for at least 1")
         numbered = zip(range(max_frames), source, strict=False) if max_frames else enumerate(source)
@@ -132,8 +143,15 @@ class SegmentationStream:
         seconds = None if time is None else Fraction(time)
         return self.run(Frame(image, content, pixels, self._next, seconds))
 
-    def run(self, frame: Frame) -> FrameResult:
-        """Process a frame of `read_video`; its result can be drawn."""
+    def run(self, frame: Frame, *, cut: bool = False) -> FrameResult:
+        """Process a frame of `read_video`; its result can be drawn.
+
+        Args:
+            frame: comes after the last one.
+            cut: a new scene begins with it, see `cut`.
+        """
+        if cut:
+            self.cut()
         result = self.session(frame)
         self._next = frame.index + 1
         named = replace(result.instances, names=self.session.manifest.class_names)
@@ -143,6 +161,10 @@ class SegmentationStream:
         """Begin a new video: no state, no tracks, frame and track numbers from 0."""
         self.session.reset()
         self._next = 0
+
+    def cut(self) -> None:
+        """Begin a new scene of the same video with the next frame, see `VideoSession.cut`."""
+        self.session.cut()
 
     def snapshot(self) -> SessionState:
         """Everything that the stream remembers; `to_bytes()` makes a file of it."""

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from vpp_deploy.options import MOST_SEED, option
+from vpp_deploy.tasks.overlay_style import OverlayStyle, draw_option, header_option, parse_style
+
+PARTS: Final = ("masks", "boxes", "labels", "tracks", "patches")
+"""Of an overlay."""
+SHOWN: Final = frozenset(PARTS) - {"boxes"}
+"""What is drawn if nobody says: boxes tell little that masks do not."""
+USUAL_STYLE: Final = OverlayStyle(SHOWN)
 
 
 @dataclass(frozen=True)
@@ -21,3 +29,24 @@ class RunOptions:
         minimum=0,
         maximum=MOST_SEED,
     )
+    scene_cuts: str | None = option(
+        None,
+        "Where scenes begin, so that state and tracks start anew: found by detection (auto), nowhere (off), or listed "
+        "in a file, one frame number a line, from 0.",
+        metavar="auto|off|FILE",
+        shown="auto for films, off for images",
+    )
+    draw: str | None = draw_option()
+    header: str = header_option()
+
+    def __post_init__(self) -> None:
+        self.style  # noqa: B018 - a wrong word is told before anything is loaded
+
+    @property
+    def style(self) -> OverlayStyle:
+        """What the overlay shows.
+
+        Raises:
+            UsageError: see `parse_style`.
+        """
+        return parse_style(self.draw, self.header, PARTS, SHOWN)

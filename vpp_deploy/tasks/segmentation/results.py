@@ -119,6 +119,7 @@ class FrameResult:
         candidates_dropped: queries that could have mattered but did not fit the bundle's `max_detections`. 0 normally.
         tracks_not_fed: tracks in memory that did not fit the bundle's `max_tracks` and were not fed to this frame.
         seconds: wall time of this frame by part (`engine`, `host`), in seconds.
+        cut: a new scene begins here, see `VideoSession.cut`: no state, and none of the earlier identities.
         frame: what went in; None from a `VideoSession`, which does not keep it. A model's results hold it, for `plot`.
     """
 
@@ -131,6 +132,7 @@ class FrameResult:
     candidates_dropped: int
     tracks_not_fed: int
     seconds: Mapping[str, float]
+    cut: bool = False
     frame: Frame | None = None
 
     def __len__(self) -> int:
@@ -150,23 +152,34 @@ class FrameResult:
         tokens = self.grid[0] * self.grid[1]
         return {name: len(positions) / tokens for name, positions in self.kept.items()}
 
-    def plot(self) -> npt.NDArray[np.uint8]:
-        """The frame with masks, boxes, labels and pruned patches drawn onto it: `[H0, W0, 3]` uint8 RGB.
+    def plot(self, draw: str | None = None, *, header: bool = True) -> npt.NDArray[np.uint8]:
+        """The overlay, as `infer` draws it (but for trails): `[H, W0, 3]` uint8 RGB, H0 rows of picture above a bar.
+
+        Args:
+            draw: masks, boxes, labels and patches, those that are wanted, separated by commas; or none. None draws all
+                but boxes.
+            header: with the bar, which has a legend. Without it the result has the frame's own size.
 
         Raises:
-            UsageError: the result has no frame or no class names: it is of a `VideoSession`, not of a model.
+            UsageError: the result has no frame or no class names: it is of a `VideoSession`, not of a model. Or `draw`
+                names something else.
         """
-        from vpp_deploy.tasks.segmentation.overlay import draw
+        from vpp_deploy.tasks.overlay_style import parse_style
+        from vpp_deploy.tasks.segmentation.options import PARTS, SHOWN
+        from vpp_deploy.tasks.segmentation.overlay import Overlay
 
         if self.frame is None or not self.names:
             raise UsageError("this result holds no frame: draw(frame, result, class_names) takes it from you")
-        return draw(self.frame, self, self.names)
+        style = parse_style(draw, "on" if header else "off", PARTS, SHOWN)
+        return Overlay(self.original_size, self.names, points=len(self.kept), style=style)(self.frame, self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
+    def save(self, path: str | os.PathLike[str], draw: str | None = None, *, header: bool = True) -> None:
         """Write what `plot` draws as a picture.
 
         Args:
             path: its extension says the kind, such as `.png` or `.jpg`. An existing file is replaced.
+            draw: see `plot`.
+            header: see `plot`.
 
         Raises:
             UsageError: as `plot`; or an extension that says nothing.
@@ -174,7 +187,7 @@ class FrameResult:
         """
         from vpp_deploy.media.picture_writer import write_picture
 
-        write_picture(self.plot(), path)
+        write_picture(self.plot(draw, header=header), path)
 
     def to_dict(self) -> dict[str, Any]:
         """The frame as a line of `infer --json` has it; masks as COCO's run-length encoding."""

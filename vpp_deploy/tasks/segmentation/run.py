@@ -15,10 +15,14 @@ from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.overlap import ReadAhead, WriteBehind, depths_for
+from vpp_deploy.media.overlay_output import OverlayOutput
 from vpp_deploy.media.reader import VideoReader, read_video
-from vpp_deploy.media.writer import VideoWriter
+from vpp_deploy.media.scene_cuts import AUTO, OFF, open_cuts
+from vpp_deploy.media.window import Window
 from vpp_deploy.tasks.common import PARTS, Progress
-from vpp_deploy.tasks.segmentation.overlay import draw
+from vpp_deploy.tasks.overlay_style import OverlayStyle
+from vpp_deploy.tasks.segmentation.options import USUAL_STYLE
+from vpp_deploy.tasks.segmentation.overlay import Overlay
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session import VideoSession
 from vpp_deploy.tasks.segmentation.writers import JsonLinesWriter, YouTubeVisWriter
@@ -29,14 +33,16 @@ class Outputs:
     """Which files to write; None leaves one out.
 
     Attributes:
-        video: the overlay, `.mp4`, `.mov` or `.mkv`.
+        video: the overlay: a video, one picture, or a folder of PNG pictures, see `OverlayOutput`.
         json_lines: one JSON object per frame and line, see `JsonLinesWriter`.
         youtube_vis: a YouTube-VIS submission, see `YouTubeVisWriter`.
+        style: of the overlay.
     """
 
     video: Path | None = None
     json_lines: Path | None = None
     youtube_vis: Path | None = None
+    style: OverlayStyle = USUAL_STYLE
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -59,6 +65,7 @@ class VideoSummary:
         candidates_dropped: of each frame, see `FrameResult`.
         tracks_not_fed: of each frame, see `FrameResult`.
         problem: damage found in the video, as one line, or None.
+        cuts: indices of the frames with which a new scene begins.
     """
 
     frames: int
@@ -70,6 +77,7 @@ class VideoSummary:
     candidates_dropped: Sequence[int]
     tracks_not_fed: Sequence[int]
     problem: str | None
+    cuts: Sequence[int] = ()
 
 
 def run_video(
@@ -78,7 +86,9 @@ def run_video(
     outputs: Outputs | None = None,
     *,
     max_frames: int | None = None,
+    scene_cuts: str | None = None,
     progress: Progress = lambda done, expected: None,
+    window: Window | None = None,
 ) -> VideoSummary:
     """Run a session over a whole video, from an empty state.
 
@@ -88,31 +98,38 @@ def run_video(
 
     Args:
         session: is reset first.
-        video: file or image folder.
+        video: whatever `read_video` takes.
         outputs: what to write; None writes nothing.
         max_frames: stop after this many frames.
+        scene_cuts: where the session starts anew (`VideoSession.cut`), see `vpp_deploy.media.scene_cuts.open_cuts`.
         progress: see `Progress`.
+        window: shows the overlay; when it is closed, the run ends as after the last frame.
 
     Raises:
-        UsageError: an output would overwrite the video, its folder or another output; `max_frames` is below 1.
-        VideoError: the video cannot be read, or changes its size.
+        UsageError: an output would overwrite the video, its folder, the list of cuts or another output; `max_frames`
+            is below 1.
+        VideoError: the video or the list of cuts cannot be read, or the video changes its size.
         OutputError: an output cannot be written.
         DependencyError: this PyAV has no H.264 encoder.
     """
     outputs = outputs or Outputs()
-    check_outputs(outputs.paths, inputs=[video])
+    listed = [scene_cuts] if scene_cuts not in (None, AUTO, OFF) else []
+    check_outputs(outputs.paths, inputs=[video, *listed])
     session.reset()
     begin = perf_counter()
     record = _Record(session.manifest)
     with ExitStack() as stack:
         reader = stack.enter_context(read_video(video, session.engine.frame_size, max_frames=max_frames))
+        is_cut = open_cuts(scene_cuts, reader)
         group = stack.enter_context(OutputGroup())
-        draw_frame, sinks = _open_sinks(group, outputs, reader, session.manifest.class_names)
+        draw_frame, sinks = _open_sinks(group, outputs, reader, session.manifest, window)
         depths = depths_for(reader.original_size)
         frames = stack.enter_context(ReadAhead(reader, depths.ahead))
         behind = stack.enter_context(WriteBehind(depths.behind))
         frame, decode = next(frames, None), frames.seconds
         while frame is not None:
+            if is_cut(frame):
+                session.cut()
             result = session(frame)
             try:
                 following, following_decode = next(frames, None), frames.seconds
@@ -126,6 +143,8 @@ def run_video(
                 if draw_frame is not None:
                     behind.submit(partial(draw_frame, frame, result), record.add_drawing)
                 progress(record.frames, reader.frame_count)
+            if window is not None and not window.update():
+                break
             frame, decode = following, following_decode
     return record.summary(reader, perf_counter() - begin)
 
@@ -134,22 +153,23 @@ _Sink = Callable[[Frame, FrameResult], None]
 
 
 def _open_sinks(
-    group: OutputGroup, outputs: Outputs, reader: VideoReader, class_names: Sequence[str]
+    group: OutputGroup, outputs: Outputs, reader: VideoReader, manifest: SegmentationManifest, window: Window | None
 ) -> tuple[_Sink | None, list[_Sink]]:
-    """What draws into the video, if there is one, and what writes the other outputs.
+    """What draws into the overlay, if there is one, and what writes the other outputs.
 
     The latter may be streams. Where whoever reads one has stopped, the main thread waits, so that signals end the wait.
     """
     draw_frame: _Sink | None = None
     sinks: list[_Sink] = []
-    if outputs.video is not None:
-        video = group.add(VideoWriter(outputs.video, reader.original_size, reader.frame_rate, reader.time_base))
+    if outputs.video is not None or window is not None:
+        overlay = Overlay.of(manifest, reader.original_size, outputs.style)
+        target = group.add(OverlayOutput(outputs.video, reader, overlay.size, window))
 
         def draw_frame(frame: Frame, result: FrameResult) -> None:
-            video.write(draw(frame, result, class_names), frame.time)
+            target.write(frame, overlay(frame, result))
 
     if outputs.json_lines is not None:
-        lines = group.add(JsonLinesWriter(outputs.json_lines, class_names))
+        lines = group.add(JsonLinesWriter(outputs.json_lines, manifest.class_names))
         sinks.append(lambda frame, result: lines.write(result, name=frame.name))
     if outputs.youtube_vis is not None:
         submission = group.add(YouTubeVisWriter(outputs.youtube_vis))
@@ -168,6 +188,7 @@ class _Record:
         self._seconds: dict[str, list[float]] = {part: [] for part in PARTS}
         self._candidates_dropped: list[int] = []
         self._tracks_not_fed: list[int] = []
+        self._cuts: list[int] = []
 
     def add(self, result: FrameResult, *, decode: float, write: float) -> None:
         self.frames += 1
@@ -178,6 +199,8 @@ class _Record:
             self._seconds[part].append(seconds)
         self._candidates_dropped.append(result.candidates_dropped)
         self._tracks_not_fed.append(result.tracks_not_fed)
+        if result.cut:
+            self._cuts.append(result.index)
 
     def add_drawing(self, seconds: float) -> None:
         """Count the time of the next frame's drawing and encoding, too, as that of writing."""
@@ -195,4 +218,5 @@ class _Record:
             candidates_dropped=self._candidates_dropped,
             tracks_not_fed=self._tracks_not_fed,
             problem=reader.problem,
+            cuts=self._cuts,
         )

@@ -126,6 +126,7 @@ class VideoSession:
         height, width = manifest.outputs_of("step")[_MASKS].shape[-2:]
         self._mask_size: Size = (height, width)
         self._feed: TrackFeed | None = None
+        self._cut = False
         self.reset()
 
     def __enter__(self) -> VideoSession:
@@ -173,8 +174,21 @@ class VideoSession:
         """Start a new video: no state, no tracks, frame and track numbers from 0."""
         self.stream.reset()
         self.tracker.reset()
-        self._frames, self._last_index = 0, -1
+        self._frames, self._last_index, self._cut = 0, -1, False
         self._noise = np.random.default_rng(self._noise_seed)
+
+    def cut(self) -> None:
+        """Begin a new scene of the same video: no state and no tracks; frame and track numbers go on.
+
+        The next frame runs the graph for first frames, and its result has `cut`. Before the first frame this does
+        nothing.
+        """
+        if self._frames:
+            next_identity = self.tracker.snapshot().next_identity
+            self.stream.reset()
+            self.tracker.reset()
+            self.tracker.restore(replace(self.tracker.snapshot(), next_identity=next_identity))
+            self._cut = True
 
     def snapshot(self) -> SessionState:
         """A copy of everything the session remembers; later frames do not change it."""
@@ -192,6 +206,7 @@ class VideoSession:
         self.stream.restore(state.stream)
         self.tracker.restore(state.tracker)
         self._frames, self._last_index, self._noise = state.frames, state.last_index, noise
+        self._cut = state.frames > 0 and state.stream.phase == self.manifest.roles[0]
 
     def _check_snapshot(self, state: SessionState, noise: np.random.Generator) -> None:
         """Hold a snapshot to this bundle, and give the generator its state."""
@@ -208,7 +223,8 @@ class VideoSession:
                 raise no_snapshot(count)
         self.tracker.check(state.tracker, state.frames)
         begun = state.stream.phase != self.manifest.roles[0]
-        if state.frames < 0 or state.last_index < state.frames - 1 or begun != (state.frames > 0):
+        cut = not begun and not len(state.tracker.identities)  # or no frame yet
+        if state.frames < 0 or state.last_index < state.frames - 1 or not (cut or (begun and state.frames)):
             raise UsageError(
                 f"snapshot: {state.frames} frames up to number {state.last_index}, with the {state.stream.phase} graph "
                 "to come, contradict each other; take another one"
@@ -294,6 +310,7 @@ class VideoSession:
         )
         instances = self.tracker.update(self._frames, detections, outputs["query_features"][rows])
         points = [point for point in self.manifest.pruning_points if point.output in outputs]
+        cut, self._cut = self._cut, False
         self._frames, self._last_index = self._frames + 1, frame.index
         return FrameResult(
             index=frame.index,
@@ -305,4 +322,5 @@ class VideoSession:
             candidates_dropped=max(0, int(outputs["candidates"][0]) - len(outputs["query_indices"])),
             tracks_not_fed=self._feed.not_fed,
             seconds={},
+            cut=cut,
         )

@@ -49,9 +49,10 @@ def _run_lengths(mask: npt.NDArray[np.bool_]) -> list[int]:
 class JsonLinesWriter(JsonLinesFile):
     """One JSON object per frame and line; see `JsonLinesFile` for what an error leaves.
 
-    A line holds: `index`, `time` (seconds or null), `name` (images only), `size` [height, width], `instances`
-    (each: `identity`, `label`, `class`, `score`, `box` [x1, y1, x2, y2], `segmentation` as COCO compressed RLE),
-    `kept` (positions per selection point), `keep_ratios`, `candidates_dropped`, `tracks_not_fed`, `seconds`.
+    A line holds: `index`, `time` (seconds or null), `name` (images only), `cut` (true; only where a new scene begins,
+    see `VideoSession.cut`), `size` [height, width], `instances` (each: `identity`, `label`, `class`, `score`, `box`
+    [x1, y1, x2, y2], `segmentation` as COCO compressed RLE), `kept` (positions per selection point), `keep_ratios`,
+    `candidates_dropped`, `tracks_not_fed`, `seconds`.
 
     Args:
         path: the target; an existing file is replaced.
@@ -180,6 +181,7 @@ def frame_record(result: FrameResult, name: str, class_names: Sequence[str]) -> 
         "index": result.index,
         "time": None if result.time is None else float(result.time),
         **({"name": name} if name else {}),
+        **({"cut": True} if result.cut else {}),
         "size": list(result.original_size),
         "instances": _instance_records(result, class_names),
         "kept": {point: positions.tolist() for point, positions in result.kept.items()},

@@ -26,6 +26,7 @@ TASK = Task(
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.tensors.session:TensorSession"),
     run=lazy("vpp_deploy.tasks.tensors.run:run"),
+    suffixes=(".npz", ".npz"),
     next_run=lambda manifest: (_source(manifest), "-o", "outputs.npz"),
     source=_source,
     check_parity=lazy("vpp_deploy.tasks.tensors.parity.check:check_tensors"),

@@ -40,4 +40,5 @@ def page(bundle: Bundle) -> Page:
 
 def _parity(summary: Any) -> str:
     source = f" of {summary['source']}" if summary["source"] else ""
-    return f"on {summary['frames']} frames{source}, {summary['created']}: {worst(summary['tensors']['teacher_forced'])}"
+    frames, found = console.counted(summary["frames"], "frame"), worst(summary["tensors"]["teacher_forced"])
+    return f"on {frames}{source}, {summary['created']}: {found}"

@@ -82,16 +82,23 @@ class TensorSummary:
 
 
 def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
-    """Run a file of inputs, and tell how it went."""
+    """Run a file of inputs, and tell how it went.
+
+    Raises:
+        UsageError: it is to be shown, and nothing can be.
+    """
+    if request.show:
+        raise UsageError(f"--show: {engine.manifest.model.name} gives plain tensors; leave the option out")
     summary = run_tensors(TensorSession(engine, options.allow_nonfinite), request)
     rate = summary.frames / summary.wall_seconds
-    console.say(f"{request.source}: {summary.frames} frames in {summary.wall_seconds:.1f} s, {rate:.1f} per second")
+    console.say(
+        f"{request.source}: {console.counted(summary.frames, 'frame')} in {summary.wall_seconds:.1f} s, "
+        f"{rate:.1f} per second"
+    )
     rows = [("ms per frame", f"engine {1000 * summary.engine_seconds / summary.frames:.1f}  (mean)")]
     if written := [str(path) for path in (request.output, request.json) if path is not None]:
         rows.append(("written", "\n".join(written)))
     console.show(console.facts(rows))
-    if engine.manifest.provenance.weights.kind == "random":
-        console.warn("the bundle's weights are random and untrained: outputs mean nothing")
 
 
 def run_tensors(session: TensorSession, request: RunRequest) -> TensorSummary:

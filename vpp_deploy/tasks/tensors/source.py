@@ -16,6 +16,7 @@ from vpp_deploy.engines.protocols import Array
 from vpp_deploy.errors import UsageError
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.reader import read_video
+from vpp_deploy.media.selection import ALL
 from vpp_deploy.tasks.tensors.arrays import Column, open_arrays
 
 Inputs = Mapping[str, Array]
@@ -45,6 +46,8 @@ def open_source(
     if path.suffix.lower() == ARRAYS:
         if isinstance(source, InputFile) and source.stream is not None:
             raise UsageError(f"{path}: arrays have no video streams to choose from; leave stream {source.stream} out")
+        if isinstance(source, InputFile) and source.selection != ALL:
+            raise UsageError(f"{path}: of arrays all rows are read; leave start, end and every out")
         yield islice(_frames_of(path, manifest), max_frames)
         return
     picture = picture_input(manifest)

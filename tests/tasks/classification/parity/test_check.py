@@ -146,10 +146,12 @@ def test_a_folder_of_images_is_read_for_the_model(
 ) -> None:
     for frame in pictures((80, 90)):
         Image.fromarray(frame.image).save(tmp_path / frame.name)
-    done: list[int] = []
-    report = check_classification(papr_bundle, engine, tmp_path, frames=3, reference=torch_engine, progress=done.append)
+    done: list[tuple[int, int | None]] = []
+    report = check_classification(
+        papr_bundle, engine, tmp_path, frames=3, reference=torch_engine, progress=lambda *counts: done.append(counts)
+    )
     assert report.passed
-    assert (report.source, report.notes, done) == (tmp_path.name, [], [2, 3])
+    assert (report.source, report.notes, done) == (tmp_path.name, [], [(2, 3), (3, 3)])
     assert [sample.name for sample in report.samples] == ["0.png", "1.png", "2.png"]
 
 

@@ -23,10 +23,12 @@ from vpp_deploy.engines.protocols import Engine, HostStream
 from vpp_deploy.exporters.classifier import ClassifierReference
 from vpp_deploy.exporters.classifier_output import PatchSelection
 from vpp_deploy.frames import Frame
+from vpp_deploy.tasks.classification.options import USUAL_STYLE
 from vpp_deploy.tasks.classification.overlay import draw_classification
 from vpp_deploy.tasks.classification.parity.check import check_classification
 from vpp_deploy.tasks.classification.parity.render import render_classification
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity
+from vpp_deploy.tasks.overlay_style import OverlayStyle
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -349,6 +351,6 @@ def test_a_session_shows_patches_alone(decision: Decision, fusing: ClassifierRef
         assert all(significance.shape == (4, 6) for significance in result.significance.values())
         present = result.significance["block_2"] > 0
         assert sorted(np.flatnonzero(present)) == sorted(result.kept["block_0"].tolist())
-        drawn = draw_classification(sample[0], result, session.manifest)
+        drawn = draw_classification(sample[0], result, session.manifest, OverlayStyle(USUAL_STYLE.parts, header=False))
         assert drawn.shape == sample[0].image.shape
         assert not np.array_equal(drawn, sample[0].image)

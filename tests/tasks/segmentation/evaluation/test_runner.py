@@ -53,9 +53,14 @@ def copy(found_dataset: Path, tmp_path: Path) -> Path:
 def test_an_engine_scores_like_the_reference_whose_findings_are_the_truth(
     micro_bundle: Bundle, torch_engine: TorchEngine, engine: Engine, found_dataset: Path
 ) -> None:
-    done: list[tuple[int, int]] = []
+    done: list[tuple[int, int, str]] = []
     report = evaluate(micro_bundle, found_dataset, [torch_engine, engine], progress=lambda *counts: done.append(counts))
-    assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(number, total) for number, total, _ in done] == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    videos = [video.name for video in open_dataset(found_dataset).videos]
+    assert [what for *_, what in done] == [
+        *(f"{name}: {video}" for name in ("torch", "onnxruntime") for video in videos),
+        "scores",
+    ]
     reference, tested = report.runs
     assert (reference.engine, tested.engine) == ("torch", "onnxruntime")
     assert reference.scores.ap_track == reference.scores.ap_track_75 == pytest.approx(100)

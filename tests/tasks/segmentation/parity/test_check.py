@@ -94,12 +94,13 @@ def test_a_clip_that_ends_early_and_is_damaged_is_compared_as_far_as_it_goes(
     micro_bundle: Bundle, engine: Engine, tmp_path: Path
 ) -> None:
     video = cut(write_clip(tmp_path / "clip.mkv", frames=8, noise=True), 0.6)
-    done: list[int] = []
-    report = check_parity(micro_bundle, engine, video, reference=engine, progress=done.append)
+    done: list[tuple[int, int | None]] = []
+    report = check_parity(micro_bundle, engine, video, reference=engine, progress=lambda *counts: done.append(counts))
     assert report.passed
     assert report.video == "cut.mkv"
     assert 1 <= len(report.frames) < 8
-    assert done == list(range(1, len(report.frames) + 1))
+    assert [number for number, _ in done] == list(range(1, len(report.frames) + 1))
+    assert {expected for _, expected in done} == {8}
     assert f"the video has {len(report.frames)} of the 30 frames asked for" in report.notes
     assert any(note.startswith("video: ") and "damaged" in note for note in report.notes)
 

@@ -18,14 +18,16 @@ from vpp_deploy.engines.protocols import Array, Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.frames import Frame
+from vpp_deploy.media.location import shown
 from vpp_deploy.media.reader import VideoReader
-from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.parity.arguments import check_arguments, expected_count
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import ClassifierTolerances
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity, SampleParity
 from vpp_deploy.tasks.classification.parity.sample import Row, SampleDifference, compare_sample, under_rerun
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.classification.session import ClassificationSession, Sample
+from vpp_deploy.tasks.common import Progress
 from vpp_deploy.tasks.engines import TORCH, open_engine
 
 
@@ -50,7 +52,7 @@ def check_classification(
     *,
     frames: int | None = 30,
     reference: Engine | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, expected: None,
     interrupted: Callable[[ClassificationParity, BaseException], None] = lambda report, error: None,
 ) -> ClassificationParity:
     """Measure how far an engine is from the PyTorch reference on images, or on the clips of a video.
@@ -65,7 +67,7 @@ def check_classification(
         frames: how many images or clips to compare at most; None takes all. A source with fewer is compared as far as
             it goes.
         reference: what to compare with; None builds `PaprTorchEngine(bundle)`. One without `rerun` excuses no ties.
-        progress: called after each batch with the number of images or clips done.
+        progress: see `Progress`; called after each batch, and counts images or clips.
         interrupted: see `vpp_deploy.check_parity`.
 
     Returns:
@@ -89,7 +91,7 @@ def check_classification(
             return ClassificationParity(
                 backend=engine.backend,
                 precision=engine.precision,
-                source=Path(source).name if isinstance(source, str | PathLike) else None,
+                source=Path(shown(str(source))).name if isinstance(source, str | PathLike) else None,
                 kind="image" if manifest.clip is None else "clip",
                 samples=tuple(compared),
                 slots=slots,
@@ -106,7 +108,7 @@ def check_classification(
                 if not compared:
                     slots = comparison.compare_slots(turn)
                 compared += comparison.compare(turn)
-                progress(len(compared))
+                progress(len(compared), None if manifest.clip else expected_count(pictures, frames))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a source with at least one")
     return report()

@@ -24,8 +24,8 @@ from vpp_deploy.tasks.segmentation.evaluation.report import EvaluationReport, Ev
 from vpp_deploy.tasks.segmentation.evaluation.submission import read_submission
 from vpp_deploy.tasks.segmentation.session import VideoSession
 
-Progress = Callable[[int, int], None]
-"""Called after each video of each engine with the number done and the number in all."""
+Progress = Callable[[int, int, str], None]
+"""Called before each video of each engine, and at the end: the number done, the number in all, and what is next."""
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
     mode: Mode = "topk",
     work: Path | str | None = None,
     keep_work: bool = True,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda done, total, what: None,
 ) -> EvaluationReport:
     """Measure a bundle's task accuracy on a data set in YouTube-VIS layout.
 
@@ -70,7 +70,7 @@ def evaluate(
     faults: dict[int, Skipped] = {}
     found: list[tuple[str, dict[int, VideoPredictions]]] = []
     stores = []
-    done, total = count(1), len(dataset.videos) * len(engines)
+    done, total = count(), len(dataset.videos) * len(engines)
     with ExitStack() as stack:
         for chosen in engines:
             engine = open_engine(bundle, chosen, mode) if isinstance(chosen, str) else chosen
@@ -83,11 +83,12 @@ def evaluate(
                 stores.append(store)
             predictions = {}
             for video in dataset.videos:
+                progress(next(done), total, f"{engine.backend}: {video.name}")
                 if video.id not in faults:
                     with _noting(faults, video, dataset.keep_going):
                         predictions[video.id] = _predict(store, engine, video, categories)
-                progress(next(done), total)
             found.append((engine.backend, predictions))
+        progress(next(done), total, "scores")
         sound = _sound(dataset, faults)
         runs = [_run(manifest, name, mode, dataset, sound, predictions) for name, predictions in found]
         if not keep_work:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from vpp_deploy.parity.tolerances import Tolerances
 from vpp_deploy.tasks.engines import TORCH
 from vpp_deploy.tasks.segmentation.evaluation import Dataset, EvaluationRun, evaluate, open_dataset
 from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores
+from vpp_deploy.tasks.segmentation.evaluation.runner import Progress
 
 METRICS: Final = ("ap_track", "map_bbox", "map_segm")
 
@@ -52,7 +53,7 @@ def check_task(
     data: Dataset | Path | str,
     *,
     reference: Engine | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total, what: None,
 ) -> TaskParity:
     """Score the PyTorch reference and an engine on a data set.
 
@@ -61,7 +62,7 @@ def check_task(
         engine: the engine under test.
         data: the data set: a folder in YouTube-VIS layout, or what `open_dataset` made of one.
         reference: what to compare with; None takes PyTorch.
-        progress: called after each video of each side with the number done and the number in all.
+        progress: see `Progress`.
 
     Raises:
         VppDeployError: as `vpp_deploy.tasks.segmentation.evaluation.evaluate`.
@@ -70,7 +71,9 @@ def check_task(
     count = len(dataset.videos)
 
     def run(chosen: Engine | str, before: int) -> EvaluationRun:
-        report = evaluate(bundle, dataset, [chosen], progress=lambda done, _: progress(before + done, 2 * count))
+        report = evaluate(
+            bundle, dataset, [chosen], progress=lambda done, _, what: progress(before + done, 2 * count, what)
+        )
         return report.runs[0]
 
     truth, tested = run(reference or TORCH, 0), run(engine, count)

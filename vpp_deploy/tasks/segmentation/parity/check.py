@@ -23,10 +23,12 @@ from vpp_deploy.engines.protocols import Array, Engine, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.frames import Frame
+from vpp_deploy.media.location import shown
 from vpp_deploy.media.reader import VideoReader, read_video
-from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.parity.arguments import check_arguments, expected_count
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import Tolerances
+from vpp_deploy.tasks.common import Progress
 from vpp_deploy.tasks.engines import TORCH, open_engine
 from vpp_deploy.tasks.segmentation.parity.decisions import Explainer, Reruns
 from vpp_deploy.tasks.segmentation.parity.frame import FrameParity, Step, compare_frame
@@ -57,7 +59,7 @@ def check_parity(
     *,
     frames: int | None = 30,
     reference: Engine | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, expected: None,
     interrupted: Callable[[ParityReport, BaseException], None] = lambda report, error: None,
 ) -> ParityReport:
     """Measure how far an engine is from the PyTorch reference on a video.
@@ -69,7 +71,7 @@ def check_parity(
         frames: how many frames to compare at most; None takes all. A shorter video is compared as far as it goes.
         reference: what to compare with; None builds `TorchEngine(bundle)`. One without `selection_scores` knows no
             ties.
-        progress: called after each frame with the number of frames done.
+        progress: see `Progress`; called after each frame.
         interrupted: see `vpp_deploy.check_parity`.
 
     Returns:
@@ -90,7 +92,7 @@ def check_parity(
             return ParityReport(
                 backend=engine.backend,
                 precision=engine.precision,
-                video=Path(video).name if isinstance(video, str | PathLike) else None,
+                video=Path(shown(str(video))).name if isinstance(video, str | PathLike) else None,
                 frames=tuple(compared),
                 requested_frames=frames,
                 video_problem=source.problem if isinstance(source, VideoReader) else None,
@@ -101,7 +103,7 @@ def check_parity(
         with telling(interrupted, report, compared):
             for frame in islice(source, frames):
                 compared.append(comparison.compare(frame))
-                progress(len(compared))
+                progress(len(compared), expected_count(source, frames))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a video with at least one")
     return report()

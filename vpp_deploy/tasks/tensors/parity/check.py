@@ -21,9 +21,11 @@ from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.engines.protocols import Array, Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import tolerances_of
-from vpp_deploy.parity.arguments import check_arguments
+from vpp_deploy.media.location import shown
+from vpp_deploy.parity.arguments import check_arguments, expected_count
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tensors import TensorDifference, compare_tensors
+from vpp_deploy.tasks.common import Progress
 from vpp_deploy.tasks.engines import TORCH, open_engine
 from vpp_deploy.tasks.tensors.parity.report import FrameDifference, FrameParity, TensorParity
 from vpp_deploy.tasks.tensors.session import TensorSession
@@ -37,7 +39,7 @@ def check_tensors(
     *,
     frames: int | None = 30,
     reference: Engine | None = None,
-    progress: Callable[[int], None] = lambda done: None,
+    progress: Progress = lambda done, expected: None,
     interrupted: Callable[[TensorParity, BaseException], None] = lambda report, error: None,
 ) -> TensorParity:
     """Measure how far an engine is from the PyTorch reference, output by output and state by state.
@@ -48,7 +50,7 @@ def check_tensors(
         source: a file, see `open_source`, or the inputs frame by frame.
         frames: how many frames to compare at most; None takes all.
         reference: what to compare with; None builds the PyTorch reference.
-        progress: called after each frame with the number of frames done.
+        progress: see `Progress`; called after each frame.
         interrupted: see `vpp_deploy.check_parity`.
 
     Raises:
@@ -65,7 +67,7 @@ def check_tensors(
         return TensorParity(
             backend=engine.backend,
             precision=engine.precision,
-            source=Path(source).name if isinstance(source, str | PathLike) else None,
+            source=Path(shown(str(source))).name if isinstance(source, str | PathLike) else None,
             frames=tuple(compared),
             requested_frames=frames,
             tolerances=tolerances,
@@ -76,7 +78,7 @@ def check_tensors(
         with telling(interrupted, report, compared):
             for number, frame in enumerate(islice(inputs, frames)):
                 compared.append(comparison.compare(number, frame))
-                progress(len(compared))
+                progress(len(compared), expected_count(inputs, frames))
     if not compared:
         raise UsageError("parity: there is no frame to compare; give a source with at least one")
     return report()

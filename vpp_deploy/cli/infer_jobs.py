@@ -1,0 +1,86 @@
+"""What `vpp-deploy infer` does with several inputs: a run for each, and what its outputs are called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from vpp_deploy.errors import OutputError
+from vpp_deploy.files.outputs import fitting
+from vpp_deploy.media.input_file import InputFile
+from vpp_deploy.media.inputs import Inputs, output_names
+from vpp_deploy.media.probe import is_still
+
+_JSON_LINES: Final = ".jsonl"
+_OTHERS: Final = ".json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        read: what is read, and how.
+        output: the overlay, or None.
+        json: file of JSON lines, or None.
+        others: further outputs, by option.
+    """
+
+    read: InputFile
+    output: Path | None = None
+    json: Path | None = None
+    others: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What will be written."""
+        return tuple(path for path in (self.output, self.json, *self.others.values()) if path is not None)
+
+
+def plan_jobs(
+    inputs: Inputs, wanted: Job, reading: Mapping[str, Any], suffixes: tuple[str, str], *, together: bool
+) -> list[Job]:
+    """The runs over inputs, in order.
+
+    Args:
+        inputs: what was named.
+        wanted: the outputs that were asked for: of several inputs, folders.
+        reading: options of `InputFile`.
+        suffixes: of an output that is made of a video, and of a picture.
+        together: pictures have nothing to do with each other, so that several are one run, as those of a folder.
+    """
+    locations = inputs.locations
+    if not inputs.several or (together and all(map(is_still, locations))):
+        read = InputFile(locations[0], further=locations[1:], **reading)
+        return [Job(read, wanted.output, wanted.json, wanted.others)]
+    jobs = []
+    for location, name in zip(locations, output_names(locations), strict=True):
+        suffix = suffixes[is_still(location)] if wanted.output else ""
+        others = {option: folder / fitting(name, _OTHERS) for option, folder in wanted.others.items()}
+        jobs.append(
+            Job(
+                InputFile(location, **reading),
+                wanted.output and wanted.output / fitting(name, suffix),
+                wanted.json and wanted.json / fitting(name, _JSON_LINES),
+                others,
+            )
+        )
+    return jobs
+
+
+def make_folders(folders: Sequence[Path]) -> None:
+    """Make the folders that outputs of several inputs go into, where they are not there yet.
+
+    Raises:
+        OutputError: one cannot be made, or has the name of a file.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(exist_ok=True)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(
+                f"{folder}: outputs of several inputs go into a folder, and this cannot be one: {reason}"
+            ) from error
