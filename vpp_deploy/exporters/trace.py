@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -9,6 +11,7 @@ from contextlib import contextmanager
 
 import onnx
 import torch
+from onnxscript.rewriter.rules.common import slice_split_rule
 from torch import nn
 
 from vpp_deploy import ops
@@ -33,7 +36,7 @@ def trace(module: nn.Module, signed: GraphSignature, model: str, parts: str) -> 
         ExportError: PyTorch cannot trace the module.
     """
     try:
-        with _quiet(), torch.no_grad():
+        with _quiet(), _without_slice_split(), _without_garbage_collection(), torch.no_grad():
             program = torch.onnx.export(
                 module.eval(),
                 signed.example,
@@ -78,8 +81,7 @@ def _drop_metadata(model: onnx.ModelProto) -> None:
 
 def _innermost_module(scopes: str, parts: str) -> str:
     """`"['', 'frame_graph', 'frame_graph.detector.backbone.blocks.3', 'add']"` to `backbone/blocks.3`."""
-    names = [name.strip(" '\"") for name in scopes.strip("[]").split(",")]
-    modules = [name for name in names if name.startswith(parts)]
+    modules = [name for name in ast.literal_eval(scopes) if name.startswith(parts)]
     return modules[-1].removeprefix(parts).replace(".", "/", 1) if modules else _ROOT
 
 
@@ -97,3 +99,25 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """What a trace makes, millions of objects, lives to its end: looking for garbage in it is a fifth of an export."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@contextmanager
+def _without_slice_split() -> Iterator[None]:
+    """At each node the exporter's optimiser walks the whole graph for slices to join to a split: half of an export."""
+    slice_split_rule.try_rewrite = lambda *arguments, **options: None
+    try:
+        yield
+    finally:
+        vars(slice_split_rule).pop("try_rewrite", None)

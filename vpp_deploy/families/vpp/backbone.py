@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -205,7 +206,8 @@ class SelectiveViTAdapter(nn.Module):
         state_positions: Tensor | None = None
         reference = deep = matching_queries = tokens
         for stage, interaction in enumerate(cast("list[Interaction]", list(self.interactions))):
-            blocks = self.blocks[stage * STAGE_BLOCKS : (stage + 1) * STAGE_BLOCKS]
+            # As a list: a part of a ModuleList is a new module, and nodes of a traced graph would be named after that.
+            blocks = list(self.blocks)[stage * STAGE_BLOCKS : (stage + 1) * STAGE_BLOCKS]
             tokens = interaction.injector(tokens, spatial, grid)
             if stage == 0:
                 tokens = matching_queries = blocks[0](tokens)
@@ -271,7 +273,9 @@ class SelectiveViTAdapter(nn.Module):
             chosen = select_tokens(scores, kept, active)
         return Selection(f"selection_{stage * STAGE_BLOCKS}", chosen, scores)
 
-    def _run_blocks(self, blocks: nn.ModuleList, tokens: Tensor, positions: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _run_blocks(
+        self, blocks: Sequence[nn.Module], tokens: Tensor, positions: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         """All tokens, and the active ones, after the blocks: one gather and one scatter a stage."""
         active = tokens if positions is None else gather_tokens(tokens, positions)
         if active.shape[1] > 0:
