@@ -34,9 +34,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 USES = {
     "classify_a_folder": ("papr", "pictures"),
     "frames_from_numpy": ("vpp",),
+    "how_fast": ("vpp",),
     "masks_as_numpy": ("vpp", "clip.mp4"),
     "metadata": ("vpp",),
     "other_libraries": ("vpp", "clip.mp4"),
+    "own_classes": ("own.bundle",),
+    "own_configuration": ("vpp", "mine.bundle"),
     "own_drawing": ("vpp", "clip.mp4", "drawn.mp4"),
     "own_model_in_memory": ("own.bundle",),
     "save_and_restore": ("vpp", "clip.mp4", "state.bin"),
@@ -44,7 +47,18 @@ USES = {
 }
 
 
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+EXPORTS = ("own_configuration",)
+"""What takes long, and is like another one that is tried."""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.slow if path.stem in EXPORTS else ())
+        for path in sorted(EXAMPLES.glob("*.py"))
+    ],
+    ids=lambda path: path.stem,
+)
 def test_it_runs_and_is_short(
     path: Path,
     files: Path,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 from vpp_deploy.errors import ConfigError, ExportError
 from vpp_deploy.exporters.plain_config import MOST_LAYERS, check_range, from_plain, to_plain
@@ -189,11 +189,12 @@ class DetectorConfig:
 
     Attributes:
         name: e.g. `vpp-small`.
-        dataset: key of `DATASETS`; gives the class names.
+        dataset: key of `DATASETS`, which gives the class names; `custom` with `classes`.
         keep: keep schedule.
         reference_tokens: which value of a token the next frame is matched against: `evaluation` (output of stage 0,
             what the published evaluation computes) or `paper` (the value before block 1).
         frame_size: height and width in pixels that the model was made for; an export may choose others.
+        classes: names of classes of one's own, in label order; empty for a data set's.
     """
 
     family: ClassVar[str] = "vpp"
@@ -205,15 +206,20 @@ class DetectorConfig:
     keep: KeepSchedule = field(default=KEEP_SCHEDULES["0.55"])
     reference_tokens: ReferenceTokens = "evaluation"
     frame_size: tuple[int, int] = (544, 960)
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.dataset not in DATASETS:
-            raise ConfigError(f"unknown data set {self.dataset!r}; known: {', '.join(DATASETS)}")
+        if self.classes and self.dataset != CUSTOM:
+            raise ConfigError(f"classes of one's own belong to the data set {CUSTOM!r}, not to {self.dataset!r:.80}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ConfigError("two classes have one name; give each its own")
+        if not self.classes and self.dataset not in DATASETS:
+            raise ConfigError(f"unknown data set {self.dataset!r:.80}; known: {', '.join(DATASETS)}")
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in label order."""
-        return DATASETS[self.dataset]
+        return self.classes or DATASETS[self.dataset]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for the manifest; `from_dict` gives the configuration back."""
@@ -229,6 +235,8 @@ class DetectorConfig:
         return from_plain(DetectorConfig, data)
 
 
+CUSTOM: Final = "custom"
+"""Data set of a configuration with classes of its own."""
 MODELS = {
     "vpp-tiny": DetectorConfig("vpp-tiny", BackboneConfig(192, 3), HeadConfig()),
     "vpp-small": DetectorConfig("vpp-small", BackboneConfig(384, 6), HeadConfig()),
@@ -250,20 +258,27 @@ MODELS = {
 
 
 def model_config(
-    name: str, keep: KeepSchedule | str | float | Sequence[float] = "0.55", dataset: str | None = None
+    name: str,
+    keep: KeepSchedule | str | float | Sequence[float] = "0.55",
+    dataset: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> DetectorConfig:
-    """A named configuration with a keep schedule and a data set's label names.
+    """A named configuration with a keep schedule, and a data set's class names or one's own.
 
     Raises:
         ExportError: unknown model or data set name.
-        ConfigError: bad keep schedule.
+        ConfigError: bad keep schedule; classes that are none, or beside a data set.
     """
     if name not in MODELS:
         raise ExportError(f"unknown model {name!r}; known: {', '.join(MODELS)}")
     config = MODELS[name]
-    dataset = dataset or config.dataset
-    if dataset not in DATASETS:
+    if classes is not None and dataset is not None:
+        raise ConfigError(f"the data set {dataset!r:.80} has names for its classes; give either it or labels")
+    if classes is not None and not classes:
+        raise ConfigError("there is no label; give a name for each class")
+    dataset = dataset or (config.dataset if classes is None else CUSTOM)
+    if classes is None and dataset not in DATASETS:
         raise ExportError(f"unknown data set {dataset!r}; known: {', '.join(DATASETS)}")
     schedule = keep if isinstance(keep, KeepSchedule) else parse_keep_schedule(_as_text(keep))
     backbone = replace(config.backbone, block_norm_eps=DENSE_NORM_EPS) if schedule.is_dense else config.backbone
-    return replace(config, backbone=backbone, dataset=dataset, keep=schedule)
+    return replace(config, backbone=backbone, dataset=dataset, keep=schedule, classes=tuple(classes or ()))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from vpp_deploy.errors import UsageError
+from vpp_deploy.exporters.labels import labels_of
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families.vpp.config import DetectorConfig, model_config
 from vpp_deploy.families.vpp.shipped import SHIPPED_MODELS
@@ -19,6 +22,9 @@ class VppOptions:
     """Options of VPP models."""
 
     dataset: str | None = option(None, "Label set from `vpp-deploy models`.", metavar="NAME", shown="the model's own")
+    labels: Path | Sequence[str] | None = option(
+        None, "Names of the classes, one per line.", metavar="FILE", shown="those that the library knows", type=Path
+    )
     max_tracks: int = option(CAPACITY, "Tracks that one frame can take on.", metavar="N", minimum=1, maximum=4096)
     max_detections: int = option(
         CAPACITY, "Candidate queries that leave the graph per frame.", metavar="N", minimum=1, maximum=4096
@@ -31,11 +37,12 @@ def config_of(request: ExportRequest, options: VppOptions) -> DetectorConfig:
 
     Raises:
         ExportError: unknown model or data set.
-        ConfigError: bad keep schedule.
+        ConfigError: bad keep schedule, or labels that cannot be used.
     """
     if isinstance(request.model, DetectorConfig):
         return request.model
-    return model_config(request.model, "0.55" if request.keep is None else request.keep, options.dataset)
+    keep = "0.55" if request.keep is None else request.keep
+    return model_config(request.model, keep, options.dataset, labels_of(options.labels))
 
 
 def check(request: ExportRequest, options: VppOptions) -> None:
