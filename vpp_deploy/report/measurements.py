@@ -1,0 +1,121 @@
+"""What `benchmark` and `evaluate` wrote with `--json`, as far as a report shows it. The files may be anyone's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from vpp_deploy.errors import DatasetError
+from vpp_deploy.files.reading import read_json
+
+METRICS: Final = {"ap_track": "AP_track", "map_segm": "mAP_segm", "map_bbox": "mAP_bbox"}
+"""Of an evaluation; the first one that all runs have is drawn."""
+_MOST_BYTES: Final = 200_000_000
+
+
+class Part(BaseModel):
+    """Base of what is read: what is not shown is not looked at."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Times(Part):
+    """Seconds of many calls."""
+
+    median: Seconds
+    p90: Seconds
+    minimum: Seconds
+
+
+class Ratio(Part):
+    """A candidate's time over that of the first one, with its interval (95 %)."""
+
+    value: Seconds
+    low: Seconds
+    high: Seconds
+
+
+class Candidate(Part):
+    """One engine or peer of a benchmark; see `vpp_deploy.benchmark.report.CandidateReport`."""
+
+    bundle: str
+    engine: str
+    unit: str
+    items: Count
+    latency: Times
+    parts: dict[str, Times]
+    ratio: Ratio | None = None
+    rate: Annotated[float, Field(ge=0, le=1e12)]
+
+
+class Benchmark(Part):
+    """What `benchmark --json` wrote; see `vpp_deploy.benchmark.report.BenchmarkReport`."""
+
+    machine: dict[str, Any]
+    source: str
+    rounds: Count
+    candidates: Annotated[list[Candidate], Field(min_length=1, max_length=100)]
+
+
+class Run(Part):
+    """One engine on a data set; see `EvaluationRun`."""
+
+    engine: str
+    mode: str | None = None
+    keep: str | None = None
+    kept_by_blocks: Share | None = None
+    ap_track: Percent | None = None
+    map_bbox: Percent | None = None
+    map_segm: Percent | None = None
+    videos: Count
+    frames: Count
+
+
+class Evaluation(Part):
+    """What `evaluate --json` wrote; see `EvaluationReport`."""
+
+    bundle: str | None
+    data: str
+    runs: Annotated[list[Run], Field(min_length=1, max_length=100)]
+
+
+Kind = TypeVar("Kind", bound=Part)
+
+
+def read_measurement(path: Path, kind: type[Kind], command: str) -> Kind:
+    """Read a file that a command wrote.
+
+    Args:
+        path: the file.
+        kind: what it is.
+        command: what writes it, for the message.
+
+    Raises:
+        DatasetError: it cannot be read, or is something else.
+    """
+    content = read_json(path, DatasetError, what=f"result of {command}", limit=_MOST_BYTES)
+    return from_content(content, kind, command, str(path))
+
+
+def from_content(content: Any, kind: type[Kind], command: str, where: str) -> Kind:
+    """What a command gave, checked.
+
+    Raises:
+        DatasetError: it is something else.
+    """
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or "the whole"
+        raise DatasetError(
+            f"{where} is not what `{command} --json` writes ({field:.80}: {first['msg']:.80}); give such a file"
+        ) from error
