@@ -15,7 +15,7 @@ CXX_SOURCES := $(shell find cpp plugins -name '*.cpp' -o -name '*.hpp' -o -name 
 CLANG_FORMAT = $(wildcard $(BIN)/clang-format)
 CLANG_TIDY ?= clang-tidy
 
-.PHONY: demo test coverage fuzz soak lint lint-cxx tidy format bench constraints lower-bounds clean
+.PHONY: demo test coverage docs fuzz soak lint lint-cxx tidy format bench constraints lower-bounds clean
 
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
@@ -32,6 +32,10 @@ test: lint
 coverage: $(READY)
 	$(BIN)/python -m slipcover --source vpp_deploy --skip-covered --fail-under $(FLOOR) \
 		-m pytest --ignore=tests/examples
+
+# The documentation as a site, in build/site; without a network.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # Hostile input for hours: each of some twenty groups gets so many seconds (6 in `make test`).
 FUZZ_SECONDS ?= 600
@@ -85,6 +89,7 @@ clean:
 	rm -rf $(VENV) build dist *.egg-info demo-output bench-output
 
 $(READY): pyproject.toml $(CONSTRAINTS)
+	@echo "Setting up $(VENV), once: 7.5 GB, most of it PyTorch with CUDA; pip shows what it downloads."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) --editable '.[cpu,export,rtx,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS:%=--constraint %) --editable '.[cpu,export,rtx,dev]'
 	touch $@
