@@ -18,7 +18,21 @@ RUNTIMES = {"onnxruntime", "onnxruntime-gpu"}
 """Two distributions of the same files: with both, the one that was installed last counts."""
 FROM_NVIDIA = {"tensorrt", "tensorrt-rtx"}
 """On the package index these are sources, which bring wheels from an index of NVIDIA's own."""
-EXTRAS = ("cpu", "evaluate", "export", "gpu", "heif", "openvino", "rtx", "tensorrt")
+EXTRAS = (
+    "batch",
+    "cpu",
+    "evaluate",
+    "export",
+    "gpu",
+    "heif",
+    "metrics",
+    "openvino",
+    "ray",
+    "report",
+    "rtx",
+    "s3",
+    "tensorrt",
+)
 
 
 def names(found: list[Requirement]) -> set[str]:
