@@ -72,7 +72,7 @@ bench: $(READY)
 # Writes down the versions that are installed: run it when the tests have passed with them.
 constraints: $(READY)
 	echo "# The versions that were last tested: make CONSTRAINTS=constraints.txt … installs exactly these." > constraints.txt
-	$(BIN)/python -m pip freeze --exclude-editable >> constraints.txt
+	$(BIN)/python -m pip freeze --all --exclude pip --exclude-editable >> constraints.txt
 
 # The lowest versions that pyproject.toml promises, in a virtual environment of their own.
 lower-bounds: $(LOWEST)/.ready

@@ -18,7 +18,7 @@ nvinfer1::IPluginCreatorInterface* const creators[] = {&select_tokens, &gather_t
 }  // namespace
 
 // A program that does not want to load a library of another version finds this in the file:
-// "vpp_plugins_version=0.1.0".
+// "vpp_plugins_version=0.2.0".
 extern "C" const char vpp_plugins_version[];
 const char vpp_plugins_version[] = "vpp_plugins_version=" VPP_DEPLOY_VERSION;
 

@@ -134,9 +134,7 @@ def test_weights_that_contradict_each_other(words: list[Any], message: str, cli:
     cli(*EXPORT, *words, "-o", out).assert_one_line_error(ExitCode.USAGE, message)
 
 
-@pytest.mark.parametrize(
-    "words", [["--proposal", "resnet18"], ["--merge", 0], ["--pretrained"], ["--labels", "x"], ["--batch", 1]]
-)
+@pytest.mark.parametrize("words", [["--proposal", "resnet18"], ["--merge", 0], ["--pretrained"], ["--batch", 1]])
 def test_a_vpp_model_takes_none_of_these_options(words: list[Any], cli: Cli, out: Path) -> None:
     outcome = cli("export", "vpp-micro", "--random-weights", *words, "-o", out)
     outcome.assert_one_line_error(ExitCode.USAGE, f"{words[0]}: for PaPr models", "not for vpp-micro")

@@ -38,7 +38,7 @@ USES = {
     "masks_as_numpy": ("vpp", "clip.mp4"),
     "metadata": ("vpp",),
     "other_libraries": ("vpp", "clip.mp4"),
-    "own_classes": ("own.bundle",),
+    "own_classes": ("classes.bundle",),
     "own_configuration": ("vpp", "mine.bundle"),
     "own_drawing": ("vpp", "clip.mp4", "drawn.mp4"),
     "own_model_in_memory": ("own.bundle",),

@@ -117,7 +117,7 @@ def test_what_is_refused_before_anything_is_made(
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("vpp-micro", {"labels": ["a"]}, "export vpp-micro: family vpp has no option labels; it has dataset"),
+        ("vpp-micro", {"batch": 2}, "export vpp-micro: family vpp has no option batch; it has dataset"),
         (
             "papr:vit_tiny_patch16_224",
             {"max_tracks": 3},

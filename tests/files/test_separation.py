@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,17 @@ def test_what_an_error_leaves_is_an_output_too(place: Path) -> None:
     (place / "clip.mp4").rename(place / "clip.partial")
     with pytest.raises(UsageError, match="is read, and"):
         check_outputs([place / "clip"], inputs=[place / "clip.partial"])
+
+
+def test_standard_input_that_is_a_file_is_not_written_over(tmp_path: Path) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"film")
+    program = "import sys; from pathlib import Path; from vpp_deploy.files.separation import check_outputs; "
+    for output, refused in (("film.mp4", True), ("other.mp4", False)):
+        call = "check_outputs([Path(sys.argv[1])], inputs=['-'])"
+        with film.open("rb") as given:
+            done = subprocess.run(
+                [sys.executable, "-c", program + call, tmp_path / output], stdin=given, capture_output=True, text=True
+            )
+        assert ("would overwrite -, which is read" in done.stderr) == refused, done.stderr
+        assert bool(done.returncode) == refused

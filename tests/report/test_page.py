@@ -180,3 +180,12 @@ def test_without_the_extra_a_report_says_what_to_install(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     outcome = cli("report", own_bundle, "-o", tmp_path / "page.html")
     outcome.assert_one_line_error(ExitCode.MISSING, "pip install 'vpp-deploy[report]'")
+
+
+def test_the_parity_of_another_bundle_is_refused(
+    cli: Cli, check: Path, papr_bundle: vpp_deploy.Bundle, own_bundle: Path, tmp_path: Path
+) -> None:
+    outcome = cli("report", papr_bundle.path, "-o", tmp_path / "page.html", "--parity", check)
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "is the parity of another bundle")
+    assert not (tmp_path / "page.html").exists()
+    assert cli("report", own_bundle, "-o", tmp_path / "page.html", "--parity", check).code == 0

@@ -195,10 +195,14 @@ def check_places(corpus: str, out: str, bundle: Path, submission: Path | None) -
         UsageError: one would.
         OutputError: see `check_outputs`.
     """
-    root = fixed_part(corpus) if glob.has_magic(corpus) and not os.path.exists(corpus) else corpus
+    is_pattern = glob.has_magic(corpus) and not os.path.exists(corpus)
+    root = fixed_part(corpus) if is_pattern else corpus
     outputs = [] if submission is None else [submission]
     if not is_url(out):
         outputs.append(Path(out))
-    check_outputs(outputs, inputs=[bundle] if is_url(corpus) else [bundle, root or "."])
+    read = [] if is_url(corpus) else [root or "."]
+    if is_pattern and not is_url(corpus) and "**" not in corpus:  # what it finds, and not what lies beside it
+        read = glob.glob(corpus)
+    check_outputs(outputs, inputs=[bundle, *read])
     if is_url(corpus) and f"{out.rstrip('/')}/".startswith(f"{root.rstrip('/')}/"):
         raise UsageError(f"output {out} lies in {root}, which is read; write it somewhere else")

@@ -132,7 +132,9 @@ def command(
         console.show(kind.render(report))
         for note in read.notes:
             console.warn(note)
-        write(report.to_dict() | (_located(opened, engine, recording.feeds) if recording and not report.passed else {}))
+        identity = {"model": opened.manifest.model.name, "fingerprint": opened.manifest.fingerprint}
+        begins = _located(opened, engine, recording.feeds) if recording and not report.passed else {}
+        write(report.to_dict() | identity | begins)
         write_page(opened, loaded, read, report)
         try:
             store(opened, report)
@@ -156,7 +158,10 @@ def _located(bundle: Bundle, engine: str, feeds: Sequence[Feed]) -> dict[str, An
     with step_bar("looking for where it begins to differ") as progress:
         found = locate(bundle, engine, few, lambda step: progress(step, 0.0))
     if found is None:
-        console.say("the engine computes the graph as it stands: what differs from PyTorch was exported so")
+        console.say(
+            "parts that are built anew compute the graph as it stands: build the engine again (--force); if it still "
+            "differs, what differs from PyTorch was exported so"
+        )
         return {"located": None}
     console.say(f"where it begins: {found} ({found.builds} parts built)")
     return {"located": asdict(found)}

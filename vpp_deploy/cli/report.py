@@ -15,6 +15,7 @@ from vpp_deploy.cli.options import (
     StreamOption,
     bytes_of,
 )
+from vpp_deploy.errors import DatasetError
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 
@@ -77,6 +78,11 @@ def command(
     check_outputs([out], inputs=[bundle, *results, *([source] if source else [])])
     with PageFile(out) as page:
         checks = [read_measurement(path, Parity, "parity") for path in parity or ()]
+        for path, check in zip(parity or (), checks, strict=True):
+            if check.fingerprint not in (None, opened.manifest.fingerprint):
+                raise DatasetError(
+                    f"{path} is the parity of another bundle ({check.model}); give one of {opened.manifest.model.name}"
+                )
         speeds = [read_measurement(path, Benchmark, "benchmark") for path in benchmark or ()]
         scores = [read_measurement(path, Evaluation, "evaluate") for path in evaluate or ()]
         moments = () if read is None else run_frames(load_engine(opened, engine), read, frames)

@@ -6,9 +6,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Final
 
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.outputs import find_target, partial_name
+
+_STANDARD_INPUT: Final = "/dev/stdin"
+"""A link to what `-` reads, where that is a file."""
 
 
 def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike[str]]) -> None:
@@ -19,7 +23,8 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike
 
     Args:
         outputs: files and folders that will be written.
-        inputs: files and folders that are read. Those that do not exist are somebody else's to refuse.
+        inputs: files and folders that are read; `-` is what comes in by standard input. Those that do not exist are
+            somebody else's to refuse.
 
     Raises:
         UsageError: an output is an input, lies in one, contains one, or has another output's name.
@@ -52,14 +57,14 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike
 def _place(path: str | os.PathLike[str]) -> Path | None:
     """The path with links followed; None for a relative one in a working folder that is gone."""
     try:
-        return Path(os.path.realpath(path))
+        return Path(os.path.realpath(_STANDARD_INPUT if path == "-" else path))
     except (OSError, ValueError):  # ValueError: a NUL byte
         return None
 
 
 def _found(path: str | os.PathLike[str]) -> os.stat_result | None:
     try:
-        return os.stat(path)
+        return os.fstat(0) if path == "-" else os.stat(path)
     except (OSError, ValueError):
         return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 import re
@@ -89,7 +90,7 @@ def read_list(path: str) -> Iterator[str]:
     """
     folder = os.path.dirname(path)
     content = read_bytes(Path(path), VideoError, what="list of inputs", limit=_LONGEST_LIST)
-    for raw in content.splitlines():
+    for raw in content.removeprefix(codecs.BOM_UTF8).splitlines():
         line = os.fsdecode(raw).strip()
         if line and not line.startswith("#"):
             beside = os.path.join(folder, line)

@@ -6,6 +6,7 @@ layout and keeps most colours. `docs/scene_cuts.md` has what was measured.
 
 from __future__ import annotations
 
+import codecs
 import math
 from pathlib import Path
 from typing import Final, Protocol
@@ -101,7 +102,8 @@ def read_cuts(path: Path) -> frozenset[int]:
     Raises:
         VideoError: the file cannot be read, or a line is something else.
     """
-    lines = read_bytes(path, VideoError, what="list of scene cuts", limit=_MOST_BYTES).split(b"\n")
+    content = read_bytes(path, VideoError, what="list of scene cuts", limit=_MOST_BYTES)
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")
     for number, line in enumerate(lines, start=1):
         if (text := line.strip()) and not (text.isdigit() and len(text) < 16):
             shown = repr(text[:40].decode(errors="replace"))

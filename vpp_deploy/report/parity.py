@@ -80,6 +80,8 @@ class Parity(Part):
     precision: str
     created: str
     source: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
     problems: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)

@@ -8,14 +8,23 @@ import pytest
 
 from vpp_deploy.cli.main import main
 from vpp_deploy.errors import ConfigError, ExitCode
+from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families.vpp.config import MODELS, DetectorConfig, model_config
 from vpp_deploy.families.vpp.detector import VppDetector
+from vpp_deploy.families.vpp.options import VppOptions, config_of
 
 
 def test_a_configuration_keeps_them() -> None:
     config = model_config("vpp-micro", classes=["car", "bicycle"])
     assert config.class_names == ("car", "bicycle")
     assert DetectorConfig.from_dict(config.to_dict()) == config
+
+
+def test_labels_name_the_classes_of_a_configuration_of_ones_own() -> None:
+    request = ExportRequest(model=MODELS["vpp-micro"], out=Path("x.bundle"))
+    config = config_of(request, VppOptions(labels=["car", "bicycle"]))
+    assert (config.dataset, config.class_names) == ("custom", ("car", "bicycle"))
+    assert config_of(request, VppOptions()) == MODELS["vpp-micro"]
 
 
 def test_configurations_of_older_bundles_have_none() -> None:
@@ -34,7 +43,7 @@ def test_the_class_head_has_as_many() -> None:
     ("named", "words"),
     [
         ({"classes": []}, "there is no label"),
-        ({"classes": ["car", "car"]}, "two classes have one name"),
+        ({"classes": ["car", "car"]}, "two classes have the name 'car'"),
         ({"classes": ["car"], "dataset": "shapes"}, "give either it or labels"),
     ],
 )

@@ -184,3 +184,13 @@ def test_outputs_do_not_meet_what_is_read(model: SegmentationModel, tmp_path: Pa
 def test_a_model_that_does_not_track(papr_bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="need a model that tracks, and this is a ClassificationModel"):
         LiveRun(vpp_deploy.load(papr_bundle.path))
+
+
+def test_folders_for_outputs_are_made_and_older_videos_stay(model: SegmentationModel, tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.mp4", frames=3)
+    for _ in range(2):
+        with LiveRun(model, workers=1, videos=tmp_path / "a" / "videos", lines=tmp_path / "b" / "lines") as run:
+            run.set_sources([str(clip)])
+            until(run, lambda now: run.over)
+    assert sorted(path.name for path in (tmp_path / "a" / "videos").iterdir()) == ["clip-2.mp4", "clip.mp4"]
+    assert len(records(tmp_path / "b" / "lines" / "clip.jsonl")) >= 2

@@ -211,8 +211,10 @@ class DetectorConfig:
     def __post_init__(self) -> None:
         if self.classes and self.dataset != CUSTOM:
             raise ConfigError(f"classes of one's own belong to the data set {CUSTOM!r}, not to {self.dataset!r:.80}")
-        if len(set(self.classes)) < len(self.classes):
-            raise ConfigError("two classes have one name; give each its own")
+        if twice := [name for place, name in enumerate(self.classes) if name in self.classes[:place]]:
+            raise ConfigError(f"two classes have the name {twice[0]!r:.60}; give each its own")
+        if not self.classes and self.dataset == CUSTOM:
+            raise ConfigError("there is no label; give a name for each class")
         if not self.classes and self.dataset not in DATASETS:
             raise ConfigError(f"unknown data set {self.dataset!r:.80}; known: {', '.join(DATASETS)}")
 
@@ -274,8 +276,6 @@ def model_config(
     config = MODELS[name]
     if classes is not None and dataset is not None:
         raise ConfigError(f"the data set {dataset!r:.80} has names for its classes; give either it or labels")
-    if classes is not None and not classes:
-        raise ConfigError("there is no label; give a name for each class")
     dataset = dataset or (config.dataset if classes is None else CUSTOM)
     if classes is None and dataset not in DATASETS:
         raise ExportError(f"unknown data set {dataset!r}; known: {', '.join(DATASETS)}")

@@ -73,7 +73,8 @@ class LiveLines:
 class LiveVideos:
     """Overlays of a source: a video, and a further one whenever its frames change their size.
 
-    Each appears under its name when it ends. Times are those at which frames were received.
+    Each appears under its name when it ends; what is there already stays. Times are those at which frames were
+    received.
 
     Args:
         folder: for the videos.
@@ -134,7 +135,8 @@ class LiveVideos:
 
     def _next(self) -> Path:
         number, name = 1, self._name
-        while (path := self._folder / fitting(name, VIDEO)) in self._taken:
+        check_outputs([self._folder / fitting(name, VIDEO)], inputs=self._read)
+        while (path := self._folder / fitting(name, VIDEO)) in self._taken or os.path.lexists(path):
             number += 1
             name = f"{self._name}-{number}"
         check_outputs([path], inputs=self._read)

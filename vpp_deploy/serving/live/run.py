@@ -11,7 +11,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Final, Self
 
-from vpp_deploy.errors import UsageError, VppDeployError
+from vpp_deploy.errors import OutputError, UsageError, VppDeployError
 from vpp_deploy.files.outputs import fitting
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.media.input_file import InputFile
@@ -46,8 +46,8 @@ class LiveRun:
     Args:
         model: that tracks, see `vpp_deploy.load`.
         workers: frames that run at once; None takes a worker for each processor.
-        lines: folder for files of JSON lines, one for each source; None for none.
-        videos: folder for overlays; None for none.
+        lines: folder for files of JSON lines, one for each source; it is made. None for none.
+        videos: folder for overlays; it is made. None for none.
         reading: options of `InputFile` for all sources.
         protect: files and folders that no output may touch, such as the bundle.
         pause: seconds before the first new try to reach a source.
@@ -146,6 +146,8 @@ class LiveRun:
     def _begin(self, location: str, paths: Sequence[str]) -> None:
         name = shown(location)
         try:
+            for folder in filter(None, (self._lines, self._videos)):
+                _make(folder)
             name = self._free_name(location)
             read: list[str | os.PathLike[str]] = [*paths, *self._protect]
             path = None if self._lines is None else self._lines / fitting(name, LINES)
@@ -186,3 +188,10 @@ class LiveRun:
     def _fail(self, error: VppDeployError) -> None:
         self._fatal = self._fatal or error
         self._called.set()
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}; choose another") from error
