@@ -15,7 +15,7 @@ from tests.cpp.runtime import Runtime
 PROJECT = """
 cmake_minimum_required(VERSION 3.21)
 project(user LANGUAGES CXX)
-find_package(vpp_runtime 0.1 REQUIRED)
+find_package(vpp_runtime 0.2 REQUIRED)
 add_executable(user user.cpp)
 target_link_libraries(user PRIVATE LIBRARY)
 """
