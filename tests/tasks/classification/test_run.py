@@ -60,7 +60,8 @@ def test_a_folder_of_pictures_of_several_sizes(images: Engine, photos: Path, tmp
     assert summary.keep_ratios == {"patches": 0.5}
     assert set(summary.seconds) == set(PARTS)
     assert all(seconds > 0 for seconds in summary.seconds.values())
-    assert summary.wall_seconds >= max(summary.seconds.values())  # parts overlap
+    # Parts overlap, and writing with itself: lines are written while pictures are drawn.
+    assert summary.wall_seconds >= max(seconds for part, seconds in summary.seconds.items() if part != "write")
     assert done[-1] == (3, 3)
     assert summary.problem is None
 
