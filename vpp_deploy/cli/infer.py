@@ -18,9 +18,8 @@ from vpp_deploy.cli.options import (
     bytes_of,
     flag,
 )
-from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
+from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.errors import UsageError
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST, make_options
 from vpp_deploy.tasks import TASKS
@@ -99,12 +98,7 @@ def make_command() -> Callable[..., None]:
         *,
         given: Mapping[str, Any],
     ) -> None:
-        load_options = {name: value for name, value in given.items() if name in loading}
-        for name in load_options:
-            declared, owners = loading[name]
-            if all(owner.name != engine for owner in owners):
-                meant_for = " and ".join(owner.name for owner in owners)
-                raise UsageError(f"{declared.flag} is for {meant_for}, not for {engine}; leave it out")
+        load_options = load_options_for(engine, given, loading)
         from vpp_deploy.bundle import Bundle
         from vpp_deploy.cli.infer_jobs import Job, make_folders, plan_jobs
         from vpp_deploy.engines import load_engine

@@ -17,9 +17,9 @@ from vpp_deploy.cli.options import (
     TimeoutOption,
     bytes_of,
 )
-from vpp_deploy.cli.record_options import Source, options_by_name, with_record_options
+from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, with_record_options
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.errors import UsageError, VideoError
+from vpp_deploy.errors import VideoError
 from vpp_deploy.machine import available_processors
 from vpp_deploy.options import options_of
 from vpp_deploy.terminal import console
@@ -93,12 +93,7 @@ def make_command() -> Callable[..., None]:
         *,
         given: Mapping[str, Any],
     ) -> None:
-        load_options = dict(given)
-        for name in load_options:
-            declared, owners = loading[name]
-            if all(owner.name != engine for owner in owners):
-                meant_for = " and ".join(owner.name for owner in owners)
-                raise UsageError(f"{declared.flag} is for {meant_for}, not for {engine}; leave it out")
+        load_options = load_options_for(engine, given, loading)
         from vpp_deploy.bundle import Bundle
         from vpp_deploy.cli.infer_jobs import make_folders
         from vpp_deploy.engines import load_engine

@@ -114,6 +114,28 @@ def refuse_foreign(given: Mapping[str, Any], sources: Iterable[Source], mine: st
         raise UsageError(f"{flags}: for {joined}, not for {subject}; leave it out")
 
 
+def load_options_for(
+    engine: str, given: Mapping[str, Any], loading: Mapping[str, tuple[Option, list[Source]]]
+) -> dict[str, Any]:
+    """What an engine is loaded with, of the options that were given.
+
+    Args:
+        engine: name of the backend.
+        given: options by name; those of no backend are left out.
+        loading: the load options of all backends, see `options_by_name`.
+
+    Raises:
+        UsageError: one is for other engines.
+    """
+    load_options = {name: value for name, value in given.items() if name in loading}
+    for name in load_options:
+        declared, owners = loading[name]
+        if all(owner.name != engine for owner in owners):
+            meant_for = " and ".join(owner.name for owner in owners)
+            raise UsageError(f"{declared.flag} is for {meant_for}, not for {engine}; leave it out")
+    return load_options
+
+
 def panel_of(owners: list[Source]) -> str:
     """The heading of an option's panel."""
     return " and ".join(dict.fromkeys(owner.panel for owner in owners))
