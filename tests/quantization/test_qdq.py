@@ -6,11 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from ml_dtypes import float8_e4m3fn
 from onnx import numpy_helper
 
 from tests.exporters.test_checks import model
 from vpp_deploy.quantization.products import find_products, group_of, initial_values
-from vpp_deploy.quantization.qdq import quantise, quantise_by_choice, switch, weight_ranges
+from vpp_deploy.quantization.qdq import FP8, INT8, int8_ranges, largest_weights, quantise, quantise_by_choice, switch
 
 GENERATOR = np.random.default_rng(0)
 WEIGHT = GENERATOR.standard_normal((6, 4)).astype(np.float32)
@@ -49,20 +50,33 @@ def test_a_product_that_a_decision_is_taken_on_is_left_alone() -> None:
 def test_values_are_those_of_int8() -> None:
     graph = two_layers()
     products = find_products(graph, initial_values(graph), convolutions=False)[:1]
-    quantise(graph, products, {"x": 1.0})
-    scale = weight_ranges(WEIGHT, 0)[:, None] / 127
+    quantise(graph, products, {"x": 1.0}, INT8)
+    scale = int8_ranges(WEIGHT, 0)[:, None] / 127
     expected = (np.round(X * 127) / 127) @ (np.round(WEIGHT / scale) * scale).T @ np.ones((6, 3))
     np.testing.assert_allclose(run(graph, x=X), expected, atol=1e-4)
     assert {tensor.name for tensor in graph.graph.initializer} >= {"w", "v"}  # as they were
+
+
+def test_values_are_those_of_fp8() -> None:
+    """As `ml_dtypes` holds E4M3: three binary digits, and nothing beyond the range."""
+    graph = two_layers()
+    products = find_products(graph, initial_values(graph), convolutions=False)[:1]
+    quantise(graph, products, {"x": 0.5}, FP8)  # so that half of the activations are clipped
+    scale = largest_weights(WEIGHT, 0)[:, None] / 448
+    weight = (WEIGHT / scale).astype(float8_e4m3fn).astype(np.float32) * scale
+    x = np.clip(X / (0.5 / 448), -448, 448).astype(float8_e4m3fn).astype(np.float32) * (0.5 / 448)
+    np.testing.assert_allclose(run(graph, x=X), x @ weight.T @ np.ones((6, 3)), rtol=1e-5)
+    types = {tensor.data_type for tensor in graph.graph.initializer if tensor.name.endswith("zero_point")}
+    assert types == {onnx.TensorProto.FLOAT8E4M3FN}
 
 
 def test_a_choice_rounds_what_is_switched_on() -> None:
     exact, rounded, chosen = two_layers(), two_layers(), two_layers()
     products = find_products(exact, initial_values(exact), convolutions=False)
     ranges = {"x": 1.0, "h": 4.0}
-    quantise(rounded, products[:1], ranges)
+    quantise(rounded, products[:1], ranges, INT8)
     groups = [product.group for product in products]
-    quantise_by_choice(chosen, products, ranges, groups)
+    quantise_by_choice(chosen, products, ranges, INT8, groups)
     off = {switch(group): np.array(False) for group in groups}
     np.testing.assert_array_equal(run(chosen, x=X, **off), run(exact, x=X))
     only_first = off | {switch(groups[0]): np.array(True)}
@@ -79,7 +93,7 @@ def test_a_convolution_rounds_its_result() -> None:
     image = GENERATOR.uniform(-1, 1, (1, 2, 4, 4)).astype(np.float32)
     exact = run(graph, x=image)
     limit = float(exact.max())
-    quantise(graph, [product], {"x": 1.0, "y": limit})
+    quantise(graph, [product], {"x": 1.0, "y": limit}, INT8)
     rounded = run(graph, x=image)
     levels = rounded / (limit / 127)
     np.testing.assert_allclose(levels, np.round(levels), atol=1e-3)
@@ -92,12 +106,12 @@ def test_no_sum_of_two_products_leaves_16_bits(inputs: int) -> None:
     weight = np.random.default_rng(1).standard_normal((32, inputs)).astype(np.float32)
     weight[0, :2] = 3.0
     weight[1, 2:4] = -3.0
-    steps = np.round(weight / (weight_ranges(weight, 0)[:, None] / 127))
+    steps = np.round(weight / (int8_ranges(weight, 0)[:, None] / 127))
     pairs = np.pad(steps, ((0, 0), (0, inputs % 2))).reshape(32, -1, 2)
     sums = 255 * np.stack([np.maximum(pairs, 0).sum(2), np.minimum(pairs, 0).sum(2)])
     assert sums.max() <= 2**15 - 1
     assert sums.min() >= -(2**15)
-    np.testing.assert_array_equal(weight_ranges(weight.T, 1), weight_ranges(weight, 0))
+    np.testing.assert_array_equal(int8_ranges(weight.T, 1), int8_ranges(weight, 0))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import vpp_deploy
 from tests.bundle.tensors_factory import make_tensors
 from tests.cli.conftest import Cli
 from tests.exporters.precision.test_reduced_bundles import FOR_ADA, needs_rtx
+from tests.exporters.reduced import reduced_bundle
 from tests.media.clips import write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import load_engine
@@ -129,6 +131,10 @@ def manifest_of(bundle: Path) -> Any:
         (("--ranges", "percentile", "--percentile", 20), ExitCode.USAGE, "percentile is 20"),
         (("--auto", 0), ExitCode.USAGE, "the bound of the error is 0"),
         (("--auto", "nan"), ExitCode.USAGE, "the bound of the error is nan"),
+        (("--precision", "int4"), ExitCode.USAGE, "precision 'int4': use float16, bfloat16, int8, fp8"),
+        (("--precision", "fp8", "--ranges", "mse"), ExitCode.USAGE, "use max or percentile for fp8"),
+        (("--precision", "float16", "--ranges", "max"), ExitCode.USAGE, "a choice for int8 and fp8, not for float16"),
+        (("--precision", "bfloat16", "--convolutions"), ExitCode.USAGE, "convolutions: a choice for int8 and fp8"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(
@@ -141,6 +147,9 @@ def test_options_that_make_no_sense_are_refused(
 
 def test_data_that_is_none_is_refused(papr_bundle: Bundle, tmp_path: Path, cli: Cli) -> None:
     out = tmp_path / "made.bundle"
+    for words, why in (((), "the ranges of int8"), (("--precision", "float16", "--auto", 0.1), "the bound")):
+        lacking = cli("quantize", papr_bundle.path, "-o", out, *words)
+        lacking.assert_one_line_error(ExitCode.USAGE, f"{why} takes data to measure on")
 
     def refused(data: Path, *words: str) -> None:
         outcome = cli("quantize", papr_bundle.path, "--data", data, "-o", out)
@@ -157,11 +166,13 @@ def test_data_that_is_none_is_refused(papr_bundle: Bundle, tmp_path: Path, cli: 
     assert not [path for path in tmp_path.iterdir() if "partial" in path.name]
 
 
-def test_a_bundle_that_is_not_float32_is_refused(video8: Bundle, clip: Path, tmp_path: Path, cli: Cli) -> None:
+def test_a_bundle_that_is_not_float32_is_refused(
+    video8: Bundle, papr_bundle: Bundle, clip: Path, tmp_path: Path, cli: Cli
+) -> None:
     out = tmp_path / "again.bundle"
     again = cli("quantize", video8.path, "--data", clip, "-o", out)
     again.assert_one_line_error(ExitCode.USAGE, "is quantised already: give the float32 bundle")
-    half = shutil.copytree(video8.path, tmp_path / "half.bundle")
+    half = shutil.copytree(papr_bundle.path, tmp_path / "half.bundle")
     content = json.loads((half / "manifest.json").read_text()) | {"precision": "float16"}
     (half / "manifest.json").write_text(json.dumps(content))
     other = cli("quantize", half, "--data", clip, "-o", out)
@@ -191,9 +202,99 @@ def test_plain_tensors_take_arrays(tmp_path: Path, cli: Cli) -> None:
     assert not (tmp_path / "no.bundle").exists()
 
 
+def test_fp8_runs_and_is_within_its_bar(papr_bundle: Bundle, clip: Path, tmp_path: Path, cli: Cli) -> None:
+    made = tmp_path / "vit8.bundle"
+    outcome = cli("quantize", papr_bundle.path, "--data", clip, "-o", made, "--frames", 8, "--precision", "fp8")
+    assert outcome.code == 0, outcome.err
+    facts = manifest_of(made)["quantization"]
+    assert facts["ranges"] == "max"
+    assert cli("build-engine", made).code == 0
+    assert cli("parity", made, "--input", clip, "--frames", 2).code == 0
+    assert "fp8" in cli("inspect", made).out
+
+
+def test_float16_without_a_bound_is_what_an_export_makes(papr_bundle: Bundle, tmp_path: Path, cli: Cli) -> None:
+    made = tmp_path / "half.bundle"
+    assert cli("quantize", papr_bundle.path, "-o", made, "--precision", "float16").code == 0
+    exported = reduced_bundle(papr_bundle, "float16", tmp_path / "exported.bundle")
+    ours, theirs = (
+        onnx.load(bundle.graph_path("model"), load_external_data=False).graph
+        for bundle in (Bundle.open(made), exported)
+    )
+    assert [node.SerializeToString() for node in ours.node] == [node.SerializeToString() for node in theirs.node]
+    again = cli("quantize", made, "-o", tmp_path / "again.bundle", "--precision", "bfloat16")
+    again.assert_one_line_error(ExitCode.USAGE, "is quantised already")
+
+
+def test_layers_that_float16_rounds_most_stay_float32(
+    papr_bundle: Bundle, clip: Path, tmp_path: Path, cli: Cli
+) -> None:
+    words = ("quantize", papr_bundle.path, "--data", clip, "--frames", HELD_OUT, "--precision", "float16")
+    whole, part = tmp_path / "whole.bundle", tmp_path / "part.bundle"
+    assert cli(*words, "-o", whole, "--auto", "0.9").code == 0
+    bound = search_of(whole)["error"] / 2
+    assert cli(*words, "-o", part, "--auto", bound).code == 0
+    facts = manifest_of(part)["quantization"]
+    assert facts["ranges"] is None
+    assert facts["search"]["error"] <= bound
+    assert 0 < facts["products"]["model"] < manifest_of(whole)["quantization"]["products"]["model"]
+    engine = vpp_deploy.build_engine(Bundle.open(part))
+    assert engine.precision == "float16"
+
+
+@needs_rtx
+def test_tensorrt_reads_fp8_products(papr_bundle: Bundle, clip: Path, tmp_path: Path, cli: Cli) -> None:
+    """NVIDIA's own parser, and the types of what each product multiplies."""
+    import tensorrt_rtx as trt
+
+    made = tmp_path / "vit8.bundle"
+    words = ("quantize", papr_bundle.path, "--data", clip, "-o", made, "--frames", 8)
+    for precision, kind in (("fp8", trt.DataType.FP8), ("int8", trt.DataType.INT8)):
+        assert cli(*words, "--precision", precision, "--overwrite").code == 0
+        bundle = Bundle.open(made)
+        with lowered_graph(bundle, "model", tmp_path, "tensorrt") as path:
+            counts = quantised_products(path)
+        facts = bundle.manifest.quantization
+        assert facts is not None
+        assert counts[kind] == facts.products["model"]
+
+
+def quantised_products(path: Path) -> Counter[Any]:
+    """How many matrix products of a parsed network multiply two dequantised tensors, by the type they had."""
+    import tensorrt_rtx as trt
+
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    network = builder.create_network(0)
+    parser = trt.OnnxParser(network, logger)
+    assert parser.parse_from_file(str(path)), [parser.get_error(number) for number in range(parser.num_errors)]
+    layers = [network.get_layer(number) for number in range(network.num_layers)]
+    makers = {layer.get_output(number).name: layer for layer in layers for number in range(layer.num_outputs)}
+
+    def type_before(tensor: Any) -> Any:
+        maker = makers.get(tensor.name)
+        while maker is not None and maker.type == trt.LayerType.SHUFFLE:
+            maker = makers.get(maker.get_input(0).name)
+        is_rounded = maker is not None and maker.type == trt.LayerType.DEQUANTIZE
+        return maker.get_input(0).dtype if is_rounded else None
+
+    products = [layer for layer in layers if layer.type == trt.LayerType.MATRIX_MULTIPLY]
+    types = [{type_before(product.get_input(number)) for number in (0, 1)} for product in products]
+    return Counter(next(iter(found)) for found in types if len(found) == 1)
+
+
 @needs_rtx
 @pytest.mark.slow
-def test_tensorrt_rtx_builds_a_quantised_step(video8: Bundle, tmp_path: Path) -> None:
-    with lowered_graph(video8, "step", tmp_path, "tensorrt") as path:
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_tensorrt_rtx_builds_a_quantised_step(
+    video8: Bundle, micro_bundle: Bundle, clip: Path, tmp_path: Path, cli: Cli, precision: str
+) -> None:
+    bundle = video8
+    if precision == "fp8":
+        made = tmp_path / "fp8.bundle"
+        words = ("--data", clip, "-o", made, "--frames", 8, "--precision", "fp8")
+        assert cli("quantize", micro_bundle.path, *words).code == 0
+        bundle = Bundle.open(made)
+    with lowered_graph(bundle, "step", tmp_path, "tensorrt") as path:
         build_tensorrt_engine(path, tmp_path / "engine", backend="tensorrt-rtx", options=FOR_ADA)
     assert (tmp_path / "engine").stat().st_size > 0

@@ -54,6 +54,7 @@ _DTYPES: Final = (
     _DType("U32", TensorProto.UINT32, "uint32", 4),
     _DType("U16", TensorProto.UINT16, "uint16", 2),
     _DType("U8", TensorProto.UINT8, "uint8", 1),
+    _DType("F8_E4M3", TensorProto.FLOAT8E4M3FN, "float8_e4m3fn", 1),
     _DType("BOOL", TensorProto.BOOL, "bool", 1),
 )
 _BY_ONNX: Final = {dtype.onnx: dtype for dtype in _DTYPES}

@@ -156,22 +156,22 @@ class QuantizationSearch(Strict):
 
 
 class Quantization(Strict):
-    """How a bundle was quantised to INT8, see docs/quantization.md.
+    """How a bundle's products got a smaller type than they were exported in, see docs/quantization.md.
 
     Attributes:
-        ranges: how the ranges of activations followed from the data.
+        ranges: how the ranges of activations followed from the data; None in types that have no scale.
         percentile: share of the values within a range, in percent; None for other methods.
-        data: name of the file or folder that was shown.
-        runs: how often each graph ran on it.
-        products: of each graph, how many compute in INT8.
+        data: name of the file or folder that was shown; None if none was needed.
+        runs: how often each graph ran on it for ranges.
+        products: of each graph, how many compute in the smaller type.
         convolutions: whether convolutions do, too.
         float32: groups of layers that were left as they are.
         search: how those were found; None if none was asked for.
     """
 
-    ranges: Literal["mse", "percentile", "max"]
+    ranges: Literal["mse", "percentile", "max"] | None = None
     percentile: float | None = None
-    data: str
+    data: str | None = None
     runs: dict[GraphRole, Large]
     products: dict[GraphRole, Large]
     convolutions: bool = False

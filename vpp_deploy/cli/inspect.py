@@ -45,7 +45,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
         console.show(table)
     if (quantization := opened.manifest.quantization) is not None:
         console.heading("Quantisation")
-        console.show(console.facts(describe(quantization)))
+        console.show(console.facts(describe(quantization, opened.manifest.precision)))
     console.heading("Provenance")
     console.show(provenance(opened.manifest))
     console.heading("Engines")

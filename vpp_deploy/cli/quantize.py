@@ -1,4 +1,4 @@
-"""`vpp-deploy quantize`: from a float32 bundle and data to a bundle in INT8."""
+"""`vpp-deploy quantize`: from a float32 bundle and data to one in INT8, FP8 or a smaller float."""
 
 from __future__ import annotations
 
@@ -21,27 +21,36 @@ EXAMPLES = (
     "vpp-deploy quantize small.bundle --data street.mp4 -o small8.bundle",
     "vpp-deploy quantize small.bundle --data clips/ -o s8.bundle --auto 0.05",
     "vpp-deploy quantize vit.bundle --data photos/ -o vit8.bundle --frames 256",
+    "vpp-deploy quantize small.bundle --precision fp8 --data clips/ -o f8.bundle",
+    "vpp-deploy quantize small.bundle --precision float16 -o half.bundle",
 )
 
 
 def command(
     bundle: BundleArgument,
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to make.", show_default=False)],
     data: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="PATH",
             help="Video, folder of images, (tensors) .npz file, or a folder of those.",
-            show_default=False,
+            show_default="none, for float16 and bfloat16 without --auto",
         ),
-    ],
-    out: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="Folder to make.", show_default=False)],
+    ] = None,
+    precision: Annotated[
+        str, typer.Option(metavar="TYPE", help="int8, fp8 (Ada and later GPUs), float16 or bfloat16.")
+    ] = "int8",
     frames: Annotated[
         int, typer.Option(metavar="N", help="Frames or images to take, evenly from all files.", min=1, max=MOST)
     ] = 64,
     ranges: Annotated[
-        str,
-        typer.Option(metavar="HOW", help="Ranges of activations: mse (least squared error), percentile or max."),
-    ] = "mse",
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="Ranges of activations: mse (least squared error), percentile or max.",
+            show_default="mse; fp8: max",
+        ),
+    ] = None,
     percentile: Annotated[
         float | None,
         typer.Option(
@@ -62,7 +71,7 @@ def command(
     overwrite: Annotated[bool, flag("--overwrite", help="Replace -o BUNDLE if it exists.")] = False,
     max_memory: MaxMemoryOption = None,
 ) -> None:
-    """Quantise the matrix products of a bundle to INT8, with ranges measured on data. Needs no PyTorch."""
+    """Quantise the matrix products of a bundle, with ranges measured on data. Needs no PyTorch."""
     if percentile is not None and ranges != "percentile":
         raise UsageError("--percentile is for --ranges percentile; give both, or leave it out")
     from vpp_deploy.bundle import Bundle
@@ -70,34 +79,34 @@ def command(
     from vpp_deploy.quantization.quantizer import QuantizeOptions, quantize
 
     options = QuantizeOptions(
+        precision=precision,
         frames=frames,
-        ranges=range_method(ranges),
+        ranges=range_method(ranges) if ranges is not None else None,
         percentile=99.99 if percentile is None else percentile,
         convolutions=convolutions,
         bound=auto,
     )
     opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
-    check_outputs([out], inputs=[bundle, data])
+    check_outputs([out], inputs=[bundle] if data is None else [bundle, data])
     with step_bar("quantising") as progress:
         made = quantize(opened, data, out, options, overwrite=overwrite, progress=progress)
     facts = made.manifest.quantization
     assert facts is not None
     total = console.megabytes(sum(record.bytes for record in made.manifest.files.values()))
     console.say(f"{made.path}: {made.manifest.model.name}, {made.manifest.precision}, {total}")
-    console.show(console.facts(describe(facts)))
+    console.show(console.facts(describe(facts, made.manifest.precision)))
     console.next_command("vpp-deploy", "build-engine", str(made.path))
 
 
-def describe(facts: Quantization) -> list[tuple[str, str]]:
+def describe(facts: Quantization, precision: str) -> list[tuple[str, str]]:
     """How a bundle was quantised, in words."""
-    shown = ", ".join(f"{role} {runs} times" for role, runs in facts.runs.items())
-    how = facts.ranges if facts.percentile is None else f"percentile {facts.percentile:g}"
-    rows = [
-        ("INT8 products", ", ".join(f"{role} {count}" for role, count in facts.products.items())),
-        ("ranges", f"{how}, on {facts.data}: {shown}"),
-    ]
+    rows = [(f"products in {precision}", ", ".join(f"{role} {count}" for role, count in facts.products.items()))]
+    if facts.ranges is not None:
+        shown = ", ".join(f"{role} {runs} times" for role, runs in facts.runs.items())
+        how = facts.ranges if facts.percentile is None else f"percentile {facts.percentile:g}"
+        rows.append(("ranges", f"{how}, on {facts.data}: {shown}"))
     if facts.search is not None:
         worst = max(facts.search.errors, key=lambda name: facts.search.errors[name] if facts.search else 0.0)
-        rows.append(("error", f"{facts.search.error:.4f} of {facts.search.bound:g} ({worst}), held out"))
+        rows.append(("error", f"{facts.search.error:.4g} of {facts.search.bound:g} ({worst}), held out"))
         rows.append(("float32 layers", ", ".join(facts.float32) or "none"))
     return rows

@@ -84,6 +84,16 @@ def lowered_graph(
 def lowered_whole(bundle: Bundle, role: GraphRole, lowering: str) -> onnx.ModelProto:
     """One of a bundle's graphs, checked and lowered, with its weights inside; see `lowered_graph`."""
     model = lowered_model(bundle, role, lowering)
+    embed_weights(bundle, model)
+    return model
+
+
+def embed_weights(bundle: Bundle, model: onnx.ModelProto) -> None:
+    """Put the weights of one of a bundle's graphs inside it.
+
+    Raises:
+        BundleError: the weights file cannot be read, or is not what the manifest says.
+    """
     with open_regular(bundle.weights_path, BundleError, what="weights file") as file:
         _check_weights(bundle, file)
         for tensor in model.graph.initializer:
@@ -93,7 +103,6 @@ def lowered_whole(bundle: Bundle, role: GraphRole, lowering: str) -> onnx.ModelP
                 tensor.raw_data = file.read(prod(tensor.dims) * (item_bytes(tensor.data_type) or 0))
                 tensor.ClearField("data_location")
                 del tensor.external_data[:]
-    return model
 
 
 def lowered_model(

@@ -1,1 +1,1 @@
-"""Post-training quantisation of bundles to INT8. Needs data and ONNX Runtime, and no PyTorch."""
+"""Post-training quantisation of bundles: INT8, FP8, or a smaller float for chosen layers. Needs no PyTorch."""

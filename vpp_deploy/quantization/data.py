@@ -25,6 +25,8 @@ FEWEST: Final = 8
 """Frames or images that ranges, or errors, are measured on at least."""
 _RESTART: Final = 8
 """Of so many frames, one also begins a stream of its own: the first graph of a video would see one frame else."""
+_SHORTEST: Final = 8
+"""Frames of a clip, of models with state: that fills while a clip runs, which the begins of many would not show."""
 _EVERY: Final = 4
 """Of so many clips, or quarters of one clip, one is held out."""
 
@@ -46,7 +48,7 @@ class Data:
 
 
 def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) -> Data:
-    """Read frames, evenly from all clips.
+    """Read frames, evenly from all clips, or from as many as there are frames for.
 
     Args:
         path: what a session of the model runs on, or a folder of such: videos, folders of images.
@@ -62,7 +64,8 @@ def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) ->
     if frames < least:
         raise UsageError(f"{frames} frames are not enough to quantise a model: allow at least {least}")
     sources = _sources(path)
-    chosen = sources[:: -(-len(sources) // frames)]
+    shortest = _SHORTEST if len(manifest.roles) > 1 else 1
+    chosen = sources[:: -(-len(sources) // max(1, frames // shortest))]
     clips: list[Clip] = []
     left = frames
     for number, source in enumerate(chosen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,8 +18,8 @@ from vpp_deploy.engines.onnxruntime import BACKEND
 from vpp_deploy.engines.onnxruntime.sessions import Session, session_options
 from vpp_deploy.engines.protocols import Array, HostStream
 from vpp_deploy.errors import BuildError
-from vpp_deploy.quantization.products import Product
-from vpp_deploy.quantization.qdq import quantise_by_choice, switch
+from vpp_deploy.quantization.qdq import switch
+from vpp_deploy.quantization.reduction import Reduction
 
 Observer = Callable[[GraphRole, Mapping[str, Array], Mapping[str, Array]], None]
 """Gets the graph that ran, what went in (state included), and what came out with the inner tensors asked for."""
@@ -59,42 +60,31 @@ class ObservedEngine(LoadedEngine):
 
 
 class ChoiceEngine(LoadedEngine):
-    """A bundle whose products round as INT8 does, those of some groups: every choice with the same sessions.
+    """A bundle whose products round as a smaller type does, those of some groups: every choice in the same sessions.
 
     Attributes:
+        choice: name of the smaller type's precision.
         groups: all groups of layers, in the order of the graphs.
         rounding: the groups that round.
         observer: is called after each run, if there is one.
 
     Args:
         bundle: in float32.
-        products: what can round, by graph.
-        ranges: of activations, by graph.
+        reduction: what is done to products.
     """
 
     backend = BACKEND.name
     precision = "float32"
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        products: Mapping[GraphRole, Sequence[Product]],
-        ranges: Mapping[GraphRole, Mapping[str, float]],
-    ) -> None:
+    def __init__(self, bundle: Bundle, reduction: Reduction) -> None:
         super().__init__(bundle.manifest)
-        self.groups = tuple(
-            dict.fromkeys(product.group for role in bundle.manifest.roles for product in products[role])
-        )
+        self.choice = reduction.name
+        self._known = {role: reduction.groups(role) for role in bundle.manifest.roles}
+        self.groups = tuple(dict.fromkeys(group for groups in self._known.values() for group in groups))
         self.rounding: Collection[str] = ()
         self.observer: Observer | None = None
-        self._known = {role: {product.group for product in products[role]} for role in bundle.manifest.roles}
         self._sessions = {
-            role: _open_edited(
-                bundle,
-                role,
-                lambda model, role=role: quantise_by_choice(model, products[role], ranges[role], self._known[role]),  # type: ignore[misc]
-            )
-            for role in bundle.manifest.roles
+            role: _open_edited(bundle, role, partial(reduction.add_choice, role)) for role in bundle.manifest.roles
         }
 
     def open_stream(self) -> HostStream:

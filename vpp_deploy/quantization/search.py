@@ -12,7 +12,7 @@ from vpp_deploy.errors import ParityError
 from vpp_deploy.quantization.data import Clip, run_clips
 from vpp_deploy.quantization.errors import mean_errors, output_errors
 from vpp_deploy.quantization.observation import ChoiceEngine, ObservedEngine
-from vpp_deploy.quantization.products import Product
+from vpp_deploy.quantization.reduction import Reduction
 
 Progress = Callable[[str, float], None]
 Tensors = Mapping[str, Array]
@@ -20,8 +20,7 @@ Tensors = Mapping[str, Array]
 
 def search_layers(
     bundle: Bundle,
-    products: Mapping[GraphRole, Sequence[Product]],
-    ranges: Mapping[GraphRole, Mapping[str, float]],
+    reduction: Reduction,
     clips: Sequence[Clip],
     bound: float,
     progress: Progress,
@@ -29,12 +28,11 @@ def search_layers(
     """Find the groups of layers that have to stay float32.
 
     Each group's error is measured once, alone; then the worst ones stay float32, as few as there can be. Errors are
-    those of a simulation whose values are INT8's, teacher-forced: each run gets what float32 had.
+    those of a simulation whose values are the smaller type's, teacher-forced: each run gets what float32 had.
 
     Args:
         bundle: in float32.
-        products: what can be quantised, by graph.
-        ranges: of activations, by graph.
+        reduction: what is done to its layers.
         clips: held-out data.
         bound: the largest error that any output, state or decision may have, in the mean over all runs.
         progress: called with what is being done, and the share of it that is done.
@@ -46,7 +44,7 @@ def search_layers(
         ParityError: the bound holds for no group of layers.
     """
     progress("reference", 0.0)
-    trial = _Trial(bundle.manifest, _recorded(bundle, clips), ChoiceEngine(bundle, products, ranges))
+    trial = _Trial(bundle.manifest, _recorded(bundle, clips), ChoiceEngine(bundle, reduction))
     groups = trial.engine.groups
     all_errors = trial.errors(groups)
     alone: dict[str, float] = {}
@@ -135,8 +133,8 @@ def _fewest(
     best = trial.errors(worst_first[high:])
     if _worst(best) > bound:
         raise ParityError(
-            f"the bound {bound:g} cannot be met: with {worst_first[-1]} alone in INT8 the error is {_worst(best):.2g}; "
-            "allow more, or leave the model in float32; nothing was written"
+            f"the bound {bound:g} cannot be met: with {worst_first[-1]} alone in {trial.engine.choice} the error is "
+            f"{_worst(best):.2g}; allow more, or leave the model in float32; nothing was written"
         )
     while low < high:
         progress(f"{low} to {high} layers in float32", 1.0 - (high - low) / len(worst_first))

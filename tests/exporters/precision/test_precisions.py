@@ -68,8 +68,8 @@ def test_a_smaller_type_has_no_stricter_bar() -> None:
 @pytest.mark.parametrize(
     ("called", "message"),
     [
-        ("precision", "unknown precision 'int4'; use one of float32, float16, bfloat16, int8"),
-        ("--precision", "unknown --precision 'int4'; use one of float32, float16, bfloat16, int8"),
+        ("precision", "unknown precision 'int4'; use one of float32, float16, bfloat16, int8, fp8"),
+        ("--precision", "unknown --precision 'int4'; use one of float32, float16, bfloat16, int8, fp8"),
     ],
 )
 def test_what_is_no_precision_is_refused(called: str, message: str) -> None:
@@ -79,7 +79,7 @@ def test_what_is_no_precision_is_refused(called: str, message: str) -> None:
 
 
 def test_a_precision_that_is_not_known_here_has_no_bar() -> None:
-    message = "no parity tolerances for precision 'int4'; there are some for float32, float16, bfloat16, int8"
+    message = "no parity tolerances for precision 'int4'; there are some for float32, float16, bfloat16, int8, fp8"
     with pytest.raises(UsageError) as caught:
         tolerances_of("int4")
     assert str(caught.value) == message
@@ -173,7 +173,7 @@ def test_a_precision_from_elsewhere_is_one_record(tmp_path: Path) -> None:
     PRECISIONS.register(made_up.name, made_up)
     assert check_precision("int8_weights") == "int8_weights"
     assert tolerances_of("int8_weights") is made_up.tolerances
-    with pytest.raises(UsageError, match="use one of float32, float16, bfloat16, int8, int8_weights"):
+    with pytest.raises(UsageError, match="use one of float32, float16, bfloat16, int8, fp8, int8_weights"):
         check_precision("int4")
     weights = {"w": np.float32([[0.25, -1.03], [2.0, 7.5]])}
     graph = written(weights, "int8_weights", tmp_path)

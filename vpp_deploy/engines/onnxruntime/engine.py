@@ -19,11 +19,11 @@ from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.onnxruntime import BACKEND
+from vpp_deploy.engines.onnxruntime.integer_products import add_biases, make_activations_unsigned
 from vpp_deploy.engines.onnxruntime.native_library import NativeLibrary, library_of_engine
 from vpp_deploy.engines.onnxruntime.native_ops import NODES, OPTION, choose, native_nodes
 from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions, OnnxRuntimeLoadOptions
 from vpp_deploy.engines.onnxruntime.sessions import Session, add_native_ops, load_graph, session_options
-from vpp_deploy.engines.onnxruntime.unsigned import make_activations_unsigned
 from vpp_deploy.engines.protocols import HostStream
 from vpp_deploy.errors import BuildError
 from vpp_deploy.files.names import utf8_name
@@ -109,12 +109,15 @@ def _optimise(bundle: Bundle, role: GraphRole, scratch: Path, library: NativeLib
     ):
         options.optimized_model_filepath = target
         without: tuple[str, ...] = ()
-        if bundle.manifest.precision == "int8":
+        is_int8 = bundle.manifest.precision == "int8"
+        if is_int8:
             make_activations_unsigned(lowered)
             without = _HINDER_INT8
         session = Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle), without=without)
         with session.translated(f"cannot store {label}"):
             optimised = onnx.load(target)
+        if is_int8:
+            add_biases(optimised)
     (scratch.parent / _SCRATCH_WEIGHTS).unlink(missing_ok=True)
     return optimised
 

@@ -18,10 +18,11 @@ PRECISIONS: Final[Registry[Precision]] = Registry(
         "float16": "vpp_deploy.exporters.precision.float16:FLOAT16",
         "bfloat16": "vpp_deploy.exporters.precision.bfloat16:BFLOAT16",
         "int8": "vpp_deploy.exporters.precision.int8:INT8",
+        "fp8": "vpp_deploy.exporters.precision.fp8:FP8",
     },
     Precision,
 )
-_TAKE_DATA: Final = ("int8",)
+_TAKE_DATA: Final = ("int8", "fp8")
 """Those whose record says `needs_data`: help pages list the others, and importing all of them would take longer."""
 
 

@@ -12,18 +12,21 @@ from typing import Final
 import onnx
 from onnx import TensorProto
 
-from vpp_deploy.exporters.precision.casting import MATRIX_PRODUCTS, cast_products
+from vpp_deploy.exporters.precision.casting import MATRIX_PRODUCTS, Casting
 from vpp_deploy.exporters.precision.precision import Precision, TaskTolerances, unchanged
 from vpp_deploy.parity.tolerances import ClassifierTolerances, TensorTolerances, Tolerances
 
+_CASTING: Final = Casting(name="bfloat16", to=TensorProto.BFLOAT16, products=MATRIX_PRODUCTS)
+
 
 def _reduce(model: onnx.ModelProto, label: str) -> None:
-    cast_products(model, "bfloat16", TensorProto.BFLOAT16, MATRIX_PRODUCTS)
+    _CASTING.apply(model)
 
 
 BFLOAT16: Final = Precision(
     name="bfloat16",
     reduce=_reduce,
+    casting=_CASTING,
     check=unchanged,
     tolerances=TaskTolerances(
         segmentation=Tolerances(

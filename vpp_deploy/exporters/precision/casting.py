@@ -8,6 +8,7 @@ decision is taken on directly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass
 from typing import Final
 
 import onnx
@@ -22,39 +23,60 @@ LAYOUT: Final = frozenset(
 """Standard ops that move values and compute none: they run in whatever type their data has."""
 
 
-def cast_products(model: onnx.ModelProto, name: str, to: int, products: Set[str]) -> None:
-    """Make products of a graph compute in a smaller type, in place.
+@dataclass(frozen=True, kw_only=True)
+class Casting:
+    """Which products compute in which smaller float.
 
-    A product's inputs are cast, each tensor once, and its result is cast back to float32. The bias of a linear layer,
-    which is exported as MatMul and Add, belongs to the product. Between two products with nothing but `LAYOUT` ops
-    between them, values stay in the smaller type. Products whose result reaches a decision (see `decisive_products`)
-    stay float32. Initializers keep float32 and their names; engines fold their casts.
-
-    Args:
-        model: a graph whose products have float32 inputs.
+    Attributes:
         name: of the smaller type, for the names of tensors in it.
         to: the smaller type, a `TensorProto.DataType`.
         products: which of `PRODUCTS` compute in it.
     """
-    graph = model.graph
-    decisive = decisive_products(graph)
-    casting = _Casting(graph.initializer, name, to)
-    for node in graph.node:
-        if is_standard(node, products) and node.output[0] not in decisive:
-            casting.lower(node, data_inputs=len(node.input))
-        elif node.op_type == "Add" and casting.adds_bias(node):
-            casting.lower(node, data_inputs=2)
-        elif is_standard(node, LAYOUT):
-            casting.move(node)
-        else:
-            casting.nodes.append(node)
-    used = {name for node in casting.nodes for name in node.input} | {tensor.name for tensor in graph.output}
-    unused = casting.results - used
-    nodes = [node for node in casting.nodes if node.output[0] not in unused]
-    values = [value for value in graph.value_info if value.name not in unused]
-    del graph.node[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.value_info.extend(values)
+
+    name: str
+    to: int
+    products: Set[str]
+
+    def products_of(self, graph: onnx.GraphProto) -> list[NodeProto]:
+        """The products of a graph that can compute in it: those whose result reaches no decision directly."""
+        decisive = decisive_products(graph)
+        return [node for node in graph.node if is_standard(node, self.products) and node.output[0] not in decisive]
+
+    def apply(self, model: onnx.ModelProto, *, without: Set[str] = frozenset()) -> int:
+        """Make products of a graph compute in the smaller type, in place.
+
+        A product's inputs are cast, each tensor once, and its result is cast back to float32. The bias of a linear
+        layer, which is exported as MatMul and Add, belongs to the product. Between two products with nothing but
+        `LAYOUT` ops between them, values stay in the smaller type. Products whose result reaches a decision (see
+        `decisive_products`) stay float32. Initializers keep float32 and their names; engines fold their casts.
+
+        Args:
+            model: a graph whose products have float32 inputs.
+            without: first outputs of products that stay float32.
+
+        Returns:
+            How many products compute in it.
+        """
+        graph = model.graph
+        chosen = {node.output[0] for node in self.products_of(graph)} - without
+        writer = _Writer(graph.initializer, self.name, self.to)
+        for node in graph.node:
+            if is_standard(node, self.products) and node.output[0] in chosen:
+                writer.lower(node, data_inputs=len(node.input))
+            elif node.op_type == "Add" and writer.adds_bias(node):
+                writer.lower(node, data_inputs=2)
+            elif is_standard(node, LAYOUT):
+                writer.move(node)
+            else:
+                writer.nodes.append(node)
+        used = {name for node in writer.nodes for name in node.input} | {tensor.name for tensor in graph.output}
+        unused = writer.results - used
+        nodes = [node for node in writer.nodes if node.output[0] not in unused]
+        values = [value for value in graph.value_info if value.name not in unused]
+        del graph.node[:], graph.value_info[:]
+        graph.node.extend(nodes)
+        graph.value_info.extend(values)
+        return len(chosen)
 
 
 def weights_cast_to(to: int, graph: onnx.GraphProto) -> Iterator[TensorProto]:
@@ -76,7 +98,7 @@ def weights_cast_to(to: int, graph: onnx.GraphProto) -> Iterator[TensorProto]:
                 yield weight
 
 
-class _Casting:
+class _Writer:
     """One pass over a graph.
 
     Args:
@@ -141,4 +163,4 @@ class _Casting:
         self.nodes.append(onnx.helper.make_node("Cast", [source], [target], name=name, to=to))
 
 
-__all__ = ["LAYOUT", "MATRIX_PRODUCTS", "PRODUCTS", "cast_products", "weights_cast_to"]
+__all__ = ["LAYOUT", "MATRIX_PRODUCTS", "PRODUCTS", "Casting", "weights_cast_to"]

@@ -14,15 +14,18 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from vpp_deploy.errors import ExportError
-from vpp_deploy.exporters.precision.casting import PRODUCTS, cast_products, weights_cast_to
+from vpp_deploy.exporters.precision.casting import PRODUCTS, Casting, weights_cast_to
 from vpp_deploy.exporters.precision.precision import Precision, TaskTolerances
 from vpp_deploy.parity.tolerances import ClassifierTolerances, TensorTolerances, Tolerances
 
 _LARGEST: Final = float(np.finfo(np.float16).max)
 
 
+_CASTING: Final = Casting(name="float16", to=TensorProto.FLOAT16, products=PRODUCTS)
+
+
 def _reduce(model: onnx.ModelProto, label: str) -> None:
-    cast_products(model, "float16", TensorProto.FLOAT16, PRODUCTS)
+    _CASTING.apply(model)
 
 
 def _check(model: onnx.ModelProto, label: str) -> None:
@@ -38,6 +41,7 @@ def _check(model: onnx.ModelProto, label: str) -> None:
 FLOAT16: Final = Precision(
     name="float16",
     reduce=_reduce,
+    casting=_CASTING,
     check=_check,
     tolerances=TaskTolerances(
         segmentation=Tolerances(

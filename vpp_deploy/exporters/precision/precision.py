@@ -11,6 +11,8 @@ from vpp_deploy.parity.tolerances import ClassifierTolerances, TensorTolerances,
 if TYPE_CHECKING:
     import onnx
 
+    from vpp_deploy.exporters.precision.casting import Casting
+
 GraphPass = Callable[["onnx.ModelProto", str], None]
 """Changes or checks a graph in place: `(model, label)`, where the label is the graph's name in messages.
 
@@ -43,6 +45,7 @@ class Precision:
         name: as in manifests and on the command line: lower case, digits and underscores.
         reduce: rewrites a graph in place, so that its products compute in this type. Inputs, outputs, state and
             initializers keep their types and names.
+        casting: of a smaller float, what `reduce` applies: `vpp_deploy.quantization` applies it to a choice of layers.
         check: refuses a rewritten graph whose values this type cannot hold. Raises ExportError.
         tolerances: the bar of a parity check.
         added_ops: standard ONNX ops that `reduce` writes and that no float32 graph has.
@@ -54,6 +57,7 @@ class Precision:
     reduce: GraphPass
     check: GraphPass
     tolerances: TaskTolerances
+    casting: Casting | None = None
     added_ops: frozenset[str] = frozenset()
     needs_data: bool = False
 

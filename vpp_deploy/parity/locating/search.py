@@ -18,7 +18,7 @@ from vpp_deploy.parity.locating.graph import CutGraph
 from vpp_deploy.parity.locating.recording import Feed
 
 Kind = Literal["NaN", "decision", "precision", "wrong"]
-_SHARES: Final[Mapping[str, float]] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1}
+_SHARES: Final[Mapping[str, float]] = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1, "fp8": 3e-1}
 """What a part may differ by, relative to the largest value of the tensor, by the bundle's precision."""
 _STILL_PRECISION: Final = 0.05
 """The largest relative difference that fewer digits explain."""
