@@ -89,9 +89,11 @@ def test_another_bundle_engine_or_option_does_everything_again_and_says_so(
     (bundle / "manifest.json").write_text(json.dumps(manifest))
     assert "1 made with another bundle, max frames, kept" in done(cli(*words, "--dry-run")).out
     (marker,) = (out / "markers").iterdir()
-    for content in ("{}", '{"run": {"format": 99}}', "no JSON"):
+    marker.write_text('{"run": {"format": 99}}')
+    assert "1 made by another version of vpp-deploy" in done(cli(*words, "--dry-run")).out
+    for content in ("{}", "no JSON", "", "[1]", '{"run": 1}', "[" * 100_000):
         marker.write_text(content)
-        assert "1 made by another version of vpp-deploy" in done(cli(*words, "--dry-run")).out
+        assert "1 its marker is damaged" in done(cli(*words, "--dry-run")).out
 
 
 def test_what_fails_is_marked_and_does_not_stop_the_others(

@@ -39,13 +39,14 @@ def indices(path: Path) -> list[int]:
 def test_files_run_to_their_end(cli: Cli, micro_bundle: Bundle, tmp_path: Path) -> None:
     clips = [write_clip(tmp_path / f"{name}.mp4", frames=4) for name in "ab"]
     lines, seen = tmp_path / "lines", tmp_path / "seen"
-    outcome = cli("live", micro_bundle.path, *clips, "--json", lines, "-o", seen, "--workers", 2)
+    outcome = cli("live", micro_bundle.path, *clips, clips[0], "--json", lines, "-o", seen, "--workers", 2)
     assert outcome.code == 0
+    assert f"warning: {clips[0]} is named more than once; it runs once\n" in outcome.err
     assert [indices(lines / f"{name}.jsonl")[-1] for name in "ab"] == [3, 3]
     assert sorted(path.name for path in seen.iterdir()) == ["a.mp4", "b.mp4"]
     assert "a: ended\n" in outcome.out
     assert "b: ended\n" in outcome.out
-    assert outcome.err.startswith("warning: the bundle's weights are random")
+    assert "warning: the bundle's weights are random" in outcome.err
     assert "\x1b" not in outcome.out
 
 

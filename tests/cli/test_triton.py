@@ -35,6 +35,22 @@ def test_what_cannot_be_is_one_line(
         ((micro_bundle.path, models, "--name", "a/b"), ExitCode.USAGE, ["name 'a/b' is none for a model"]),
         ((micro_bundle.path, models, "--workers", "0"), ExitCode.USAGE, ["--workers"]),
         ((papr_bundle.path, models, "--graphs", "onnxruntime"), ExitCode.USAGE, ["is a classifier"]),
+        (
+            (micro_bundle.path, models, "--top", "5"),
+            ExitCode.USAGE,
+            ["--top: for classification models, not for vpp"],
+        ),
+        (
+            (papr_bundle.path, models, "--max-streams", "64", "--snapshots", "/x"),
+            ExitCode.USAGE,
+            ["--max-streams, --snapshots: for instance segmentation models, not for "],
+        ),
+        (
+            (micro_bundle.path, models, "--graphs", "onnxruntime", "--threads", "2"),
+            ExitCode.USAGE,
+            ["--threads: for --graphs python, not for onnxruntime"],
+        ),
+        ((micro_bundle.path, models, "--snapshot-every", "2"), ExitCode.USAGE, ["--snapshot-every: for --snapshots"]),
         ((bundle, bundle), ExitCode.USAGE, ["lies in", "which is read"]),
         ((tmp_path / "none", models), ExitCode.BAD_INPUT, ["does not exist"]),
         ((micro_bundle.path, tmp_path / "no" / "such" / "folder"), ExitCode.BAD_INPUT, ["cannot write into"]),

@@ -144,13 +144,14 @@ def _go_on(run: LiveRun, lists: SourceLists) -> bool:
     """Until every source has ended and none can come; or a signal, after which outputs are as whole as ever: True."""
     from vpp_deploy.files.interrupts import Interrupted
 
-    told = None
+    told, doubled = None, _tell_doubled(lists, [])
     with _watched(run) as show:
         try:
             while lists.watching or not run.over:
                 run.wait(_LOOK)
                 if lists.look():
                     run.set_sources(lists.sources)
+                    doubled = _tell_doubled(lists, doubled)
                 if lists.problem and lists.problem != told:
                     console.warn(f"{lists.problem}; the sources stay as they were")
                 told = lists.problem
@@ -160,6 +161,15 @@ def _go_on(run: LiveRun, lists: SourceLists) -> bool:
             run.close()
             return True
     return False
+
+
+def _tell_doubled(lists: SourceLists, told: list[str]) -> list[str]:
+    from vpp_deploy.media.location import shown
+
+    for source in lists.doubled:
+        if source not in told:
+            console.warn(f"{shown(source)} is named more than once; it runs once")
+    return lists.doubled
 
 
 @contextmanager

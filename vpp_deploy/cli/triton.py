@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,9 +19,15 @@ EXAMPLES = (
     "vpp-deploy triton small.bundle models --graphs onnxruntime",
 )
 _MOST = 1_000_000
+_FOR_TASKS: Final = {
+    "segmentation": ("workers", "max_streams", "max_waiting", "idle_seconds", "snapshots", "snapshot_every"),
+    "classification": ("top",),
+}
+"""Options that one task's models alone have."""
 
 
 def command(
+    context: typer.Context,
     bundle: BundleArgument,
     repository: Annotated[
         Path, typer.Argument(metavar="REPOSITORY", help="Folder of models, made if there is none.", show_default=False)
@@ -64,10 +71,20 @@ def command(
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.serving.triton.repository import GRAPHS, write_repository
     from vpp_deploy.serving.triton.settings import Settings
+    from vpp_deploy.tasks import TASKS
 
     if graphs not in GRAPHS:
         raise UsageError(f"--graphs {graphs!r:.80}: choose from {', '.join(GRAPHS)}")
     opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
+    given = [option for option in context.params if not _is_default(context, option)]
+    model = opened.manifest.model.name
+    for task, options in _FOR_TASKS.items():
+        if task != opened.manifest.task:
+            _refuse(given, options, f"for {TASKS[task].title} models, not for {model}; leave it out")
+    if graphs != "python":
+        _refuse(given, ("engine", "threads"), f"for --graphs python, not for {graphs}; leave it out")
+    if snapshots is None:
+        _refuse(given, ("snapshot_every",), "for --snapshots; give both, or leave it out")
     check_outputs([repository / name], inputs=[bundle])
     settings = Settings(
         engine=engine,
@@ -85,3 +102,13 @@ def command(
     for path in written:
         console.say(f"{path}: written")
     console.next_command("tritonserver", f"--model-repository={repository}")
+
+
+def _is_default(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is None or source.name == "DEFAULT"  # by its name: Typer may bring a Click of its own
+
+
+def _refuse(given: Collection[str], options: Collection[str], why: str) -> None:
+    if foreign := [f"--{option.replace('_', '-')}" for option in given if option in options]:
+        raise UsageError(f"{', '.join(foreign)}: {why}")

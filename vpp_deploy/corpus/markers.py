@@ -22,6 +22,7 @@ FORMAT: Final = 1
 """Of results and markers; those of another one are done again."""
 FOLDER: Final = "markers"
 MOST_ATTEMPTS: Final = 2
+_DAMAGED: Final = "its marker is damaged"
 _DIGITS: Final = 16
 _NAME: Final = re.compile(
     rf"{FOLDER}/([0-9a-f]{{{_DIGITS}}})-([0-9a-f]{{16}})-([0-9a-f]{{16}})(?:\.failed([0-9]))?\.json"
@@ -93,17 +94,19 @@ def what_changed(old: object, new: dict[str, Any]) -> str:
     """How the run of an older marker differs from this one, in words.
 
     Args:
-        old: the marker's content, from whoever wrote it.
+        old: the marker's content, from whoever wrote it; None if it cannot be read.
         new: facts of this run.
     """
     facts = old.get("run") if isinstance(old, dict) else None
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+    if not isinstance(facts, dict) or "format" not in facts:
+        return _DAMAGED
+    if facts["format"] != FORMAT:
         return "made by another version of vpp-deploy"
     changed = [name for name in ("bundle", "engine") if facts.get(name) != new[name]]
     before, now = facts.get("options"), new["options"]
     if isinstance(before, dict):
         changed += [name.replace("_", " ") for name in {**before, **now} if before.get(name) != now.get(name)]
-    return f"made with another {', '.join(changed)}"
+    return f"made with another {', '.join(changed)}" if changed else _DAMAGED
 
 
 def _json(value: object) -> bytes:

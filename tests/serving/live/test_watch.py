@@ -20,9 +20,12 @@ def test_a_change_counts_when_it_has_settled(tmp_path: Path) -> None:
     path.write_text("rtsp://a/1\nrtsp://a/3\n")
     assert [lists.look(), lists.look(), lists.look()] == [False, True, False]
     assert lists.sources == ["rtsp://a/1", "rtsp://a/3", "0"]
+    path.write_text("rtsp://a/1\n0\nrtsp://a/3\nrtsp://a/1\n")
+    assert [lists.look(), lists.look()] == [False, True]
+    assert lists.doubled == ["rtsp://a/1", "0"]
     path.write_text("")
     assert [lists.look(), lists.look()] == [False, True]
-    assert lists.sources == ["0"]
+    assert (lists.sources, lists.doubled) == (["0"], [])
 
 
 def test_a_list_that_cannot_be_read_leaves_the_sources_as_they_were(tmp_path: Path) -> None:

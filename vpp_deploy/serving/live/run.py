@@ -88,7 +88,7 @@ class LiveRun:
         One that cannot be begun, for example because its output would overwrite what is read, has that as its problem.
 
         Args:
-            locations: paths, addresses, cameras, see `InputFile`.
+            locations: paths, addresses, cameras, see `InputFile`. One that is named twice runs once.
         """
         wanted = list(dict.fromkeys(locations))
         for location in [location for location in self._feeds if location not in wanted]:

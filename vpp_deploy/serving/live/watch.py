@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 
 from vpp_deploy.errors import VppDeployError
@@ -32,6 +33,11 @@ class SourceLists:
         self.problem: str | None = None
         self._seen = self._read = self._marks()
         self.sources = self._all()
+
+    @property
+    def doubled(self) -> list[str]:
+        """Sources that are named more than once."""
+        return [source for source, count in Counter(self.sources).items() if count > 1]
 
     def look(self) -> bool:
         """Whether the sources have changed since the last look. A list that is just being written has another one."""
