@@ -1,8 +1,9 @@
 """`vpp-deploy batch` against `infer`: what the supervisor costs, and what workers gain over threads.
 
-    python -m benchmarks.corpus demo.bundle --video street.mp4 --clips 4
+    python -m benchmarks.corpus demo.bundle --video street.mp4 --seconds 30 --fewer --json corpus.json
 
-The video is copied as the clips of a corpus. In every round these take turns, each in new processes, start-up included:
+The video, played to and fro for as long as wanted, is each clip of a corpus. In every round these take turns, each in
+new processes, start-up included (with `--fewer` only `infer` alone and `batch`):
 
 - `infer` on one clip with one thread, alone on the machine;
 - as many of those at once as there are cores, started by hand, on all clips;
@@ -16,23 +17,26 @@ all of the first way; where it is not idle, compare `batch` with the second way,
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
+from typing import Final
 
+import av
 from rich.console import Console
 from rich.table import Table
 
 from vpp_deploy.benchmark.environment import describe_machine
 from vpp_deploy.machine import available_processors
-from vpp_deploy.media.reader import read_video
 
 PROGRAM = "import sys; from vpp_deploy.cli.main import main; sys.exit(main(sys.argv[1:]))"
 ALONE, BY_HAND, BATCH, THREADS = (
@@ -43,12 +47,33 @@ ALONE, BY_HAND, BATCH, THREADS = (
 )
 
 
+RATE: Final = 25
+"""Frames a second of a clip."""
+
+
 @dataclass(frozen=True)
 class Cost:
     """Of a way, once: frames a second, and processor milliseconds a frame."""
 
     rate: float
     processor: float
+
+    @property
+    def cores(self) -> float:
+        """How many it kept busy."""
+        return self.rate * self.processor / 1e3
+
+
+def write_clip(video: Path, clip: Path, frames: int) -> None:
+    """A video, played to and fro, without a cut."""
+    with av.open(str(video)) as source:
+        shown = [frame.to_ndarray(format="rgb24") for frame in islice(source.decode(video=0), frames)]
+    with av.open(str(clip), "w") as target:
+        stream = target.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
+        stream.height, stream.width = shown[0].shape[:2]
+        for picture in islice(cycle([*shown, *reversed(shown[1:-1])]), frames):
+            target.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        target.mux(stream.encode(None))
 
 
 def command(*words: object) -> None:
@@ -64,7 +89,9 @@ def infer(bundle: Path, clip: Path, lines: Path, threads: int, frames: int) -> N
     command("infer", bundle, clip, "--json", output, "--threads", threads, "--max-frames", frames)
 
 
-def measure(bundle: Path, corpus: Path, clips: Sequence[Path], frames: int, folder: Path) -> dict[str, Cost]:
+def measure(
+    bundle: Path, corpus: Path, clips: Sequence[Path], frames: int, folder: Path, *, fewer: bool
+) -> dict[str, Cost]:
     """The cost of each way."""
     cores, out = available_processors(), folder / "out"
 
@@ -83,6 +110,8 @@ def measure(bundle: Path, corpus: Path, clips: Sequence[Path], frames: int, fold
     }
     costs = {}
     for name, (run, count) in ways.items():
+        if fewer and name not in (ALONE, BATCH):
+            continue
         begin, used = perf_counter(), _processor()
         run()
         seconds, processor = perf_counter() - begin, _processor() - used
@@ -102,34 +131,54 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path, help="with an onnxruntime engine")
     parser.add_argument("--video", type=Path, required=True)
-    parser.add_argument("--clips", type=int, default=4, help="a multiple of the cores (default: %(default)s)")
-    parser.add_argument("--frames", type=int, help="of each clip, at most (default: all)")
+    parser.add_argument("--clips", type=int, help="a multiple of the cores (default: the cores)")
+    parser.add_argument("--seconds", type=float, default=10, help="of each clip, 25 frames each (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fewer", action="store_true", help="only infer with one thread, alone, and batch")
+    parser.add_argument("--json", type=Path, help="add the rounds to those in this file")
     options = parser.parse_args()
     cores = available_processors()
+    clips_wanted, frames = options.clips or cores, round(options.seconds * RATE)
+    rounds: list[dict[str, Cost]] = []
+    if options.json and options.json.exists():
+        rounds = [
+            {way: Cost(**cost) for way, cost in found.items()}
+            for found in json.loads(options.json.read_text())["rounds"]
+        ]
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "corpus").mkdir()
-        clips = [folder / "corpus" / f"{number}{options.video.suffix}" for number in range(options.clips)]
-        for clip in clips:
-            shutil.copyfile(options.video, clip)
-        with read_video(options.video, (32, 32), max_frames=options.frames) as reader:
-            frames = sum(1 for _ in reader)
+        clips = [folder / "corpus" / f"{number}.mp4" for number in range(clips_wanted)]
+        write_clip(options.video, clips[0], frames)
+        for clip in clips[1:]:
+            shutil.copyfile(clips[0], clip)
         infer(options.bundle, clips[0], folder, 1, 1)  # warms up the caches of files
-        rounds = [measure(options.bundle, folder / "corpus", clips, frames, folder) for _ in range(options.rounds)]
-    table = Table("", *(f"round {number}" for number in range(1, 1 + options.rounds)), box=None)
-    processor = describe_machine()["processor"]
-    table.title = f"frames a second (processor ms a frame), {options.clips} clips of {frames} frames, {processor}"
-    for way in (ALONE, BY_HAND, BATCH, THREADS):
-        table.add_row(way, *(f"{costs[way].rate:.2f} ({costs[way].processor:.0f})" for costs in rounds))
+        for _ in range(options.rounds):
+            rounds.append(measure(options.bundle, folder / "corpus", clips, frames, folder, fewer=options.fewer))
+    machine = describe_machine()
+    show(rounds, cores, f"{len(clips)} clips of {frames} frames, {machine['processor']}")
+    if options.json:
+        kept = [{way: asdict(cost) for way, cost in costs.items()} for costs in rounds]
+        facts = {"machine": machine, "bundle": options.bundle.name, "clips": len(clips), "frames": frames}
+        options.json.write_text(json.dumps({**facts, "rounds": kept}, indent=1) + "\n")
+
+
+def show(rounds: Sequence[dict[str, Cost]], cores: int, what: str) -> None:
+    """Print the table."""
+    table = Table("", *(f"round {number}" for number in range(1, 1 + len(rounds))), box=None)
+    table.title = f"frames a second (processor ms a frame, cores kept busy), {what}"
+    ways = [way for way in (ALONE, BY_HAND, BATCH, THREADS) if all(way in costs for costs in rounds)]
+    for way in ways:
+        table.add_row(way, *(f"{c[way].rate:.2f} ({c[way].processor:.0f}, {c[way].cores:.2f})" for c in rounds))
     for label, way, factor in (
         (f"batch / ({cores} × infer alone)", ALONE, cores),
         (f"batch / {cores} infers by hand", BY_HAND, 1),
         ("batch / infer with all threads", THREADS, 1),
     ):
-        rates = [costs[BATCH].rate / costs[way].rate / factor for costs in rounds]
-        times = [costs[way].processor / costs[BATCH].processor for costs in rounds]
-        table.add_row(label, *(f"{rate:.2f} ({time:.2f})" for rate, time in zip(rates, times, strict=True)))
+        if way in ways:
+            rates = [costs[BATCH].rate / costs[way].rate / factor for costs in rounds]
+            times = [costs[way].processor / costs[BATCH].processor for costs in rounds]
+            table.add_row(label, *(f"{rate:.2f} ({time:.2f})" for rate, time in zip(rates, times, strict=True)))
     Console(width=140).print(table)
     print("ratios above 1 are in favour of batch: of frames a second, and (in brackets) of frames by processor time")
 

@@ -189,6 +189,95 @@ def test_streams_end_and_begin_again() -> None:
         assert pool.streams == ("a",)
 
 
+def test_a_stream_whose_last_frame_waits_is_not_lost_when_its_name_begins_again(gate: threading.Event) -> None:
+    """A client that ends one video and begins the next does not wait for the answers of the first."""
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=2, max_waiting=5) as pool:
+        first = [pool.submit("a", n, start=n == 0, end=n == 2, number=n) for n in range(3)]
+        dropped = pool.submit("a", "behind the last")
+        second = [pool.submit("a", "second", start=True, number=7)]
+        third = [pool.submit("a", n, start=n == 0, number=n) for n in range(2)]
+        gate.set()
+        assert results(first) == [(0, 1), (1, 2), (2, 3)]
+        assert [one.cancelled() for one in (dropped, *second)] == [True, True]  # it ended where it was
+        assert results(third) == [(0, 1), (1, 2)]
+        assert pool.streams == ("a",)
+
+
+@given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=8), st.integers(1, 3))
+@settings(max_examples=40, deadline=None)
+def test_videos_under_one_name_are_whole_and_apart(videos: list[tuple[int, bool]], room: int) -> None:
+    """Given as fast as there is room; some of one frame, which is the first and the last."""
+    with SessionPool(Model(), workers=3, max_waiting=room) as pool:
+        given = []
+        for length, alone in videos:
+            count = 1 if alone else length
+            given += [(n, pool.submit("a", n, start=n == 0, end=n == count - 1)) for n in range(count)]
+        for n, future in given:
+            assert future.result(PATIENCE) == (n, n + 1)
+        assert pool.streams == ()
+        assert pool.statistics.waiting == 0
+
+
+def test_a_last_frame_that_has_overtaken_another_does_not_end_the_stream(gate: threading.Event) -> None:
+    model = Model(lambda frame: gate.wait(PATIENCE))
+    with SessionPool(model, workers=1) as pool:
+        pool.submit("a", 0, start=True, number=0)
+        overtaking = pool.submit("a", 2, number=2, end=True)
+        overtaken = pool.submit("a", 1, number=1)
+        gate.set()
+        with pytest.raises(StreamError, match="frame 2 comes after frame 0; send frame 1"):
+            overtaking.result(PATIENCE)
+        assert overtaken.result(PATIENCE) == (1, 2)
+        assert pool.submit("a", 2, number=2, end=True).result(PATIENCE) == (2, 3)
+        assert pool.streams == ()
+
+
+def test_a_callback_can_neither_wait_for_its_own_worker_nor_close_the_pool() -> None:
+    said: list[BaseException] = []
+
+    def from_the_worker(future: Future[Any]) -> None:
+        for call in (lambda: [pool.submit("a", 1) for _ in range(3)], pool.close):
+            try:
+                call()
+            except UsageError as error:
+                said.append(error)
+            except CapacityError as error:
+                said.append(error)
+
+    with SessionPool(Model(), workers=1, max_waiting=2) as pool:
+        pool.submit("a", 0, start=True).add_done_callback(from_the_worker)
+        while len(said) < 2:
+            time.sleep(0.001)
+    assert [type(error) for error in said] == [CapacityError, UsageError]
+    assert pool.statistics.done == 3
+
+
+def test_results_of_any_kind_are_counted() -> None:
+    class Odd:
+        kept: Any = None
+
+    for kept in (None, 3, {"a": 5}, {1: [0, 1]}, "kept"):
+        result = Odd()
+        result.kept = kept
+
+        class Session(Counting):
+            def __call__(self, frame: Any, result: Odd = result) -> Any:
+                return result
+
+        model = Model()
+        model.session = lambda made=Session, model=model: made(model)  # type: ignore[method-assign]
+        with SessionPool(model, workers=1) as pool:
+            assert pool.submit("a", 0, start=True, end=True).result(PATIENCE) is result
+            assert pool.statistics.done == 1
+
+
+@pytest.mark.parametrize("number", ["1", 1.5, True, 2**70])
+def test_a_number_that_is_none_is_refused(number: Any) -> None:
+    with SessionPool(Model(), workers=1) as pool, pytest.raises(UsageError, match="number is"):
+        pool.submit("a", 0, start=True, number=number)
+
+
 def test_quiet_streams_expire_and_leave_their_snapshot() -> None:
     expired: list[tuple[str, Any]] = []
 

@@ -14,6 +14,8 @@ from vpp_deploy.errors import OutputError
 
 OPTIONAL: Final = ("kept", "significance")
 """What takes most of a line."""
+_LEVEL: Final = 6
+"""Of compression: 9 takes four times as long for 4 % less."""
 
 
 def pack(source: Path, target: Path, *, kept: bool) -> dict[str, Any]:
@@ -30,7 +32,7 @@ def pack(source: Path, target: Path, *, kept: bool) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     lines = frames = 0
     # Neither a name nor a time goes into the header.
-    with source.open("rb") as plain, target.open("wb") as raw, gzip.GzipFile("", "wb", fileobj=raw, mtime=0) as packed:
+    with source.open("rb") as plain, target.open("wb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, 0) as packed:
         for line in plain:
             record = json.loads(line)
             for part, spent in record.pop("seconds").items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,12 +39,13 @@ class Measurements:
 
         Args:
             seconds: since it was given to the pool.
-            result: of the frame; its `kept` tokens by pruning point are counted, where it has any.
+            result: of the frame, by any session; its `kept` tokens by pruning point are counted, where it has any.
         """
         self._counts[bisect_left(LATENCY_BOUNDS, seconds)] += 1
         self._seconds += seconds
-        for point, positions in getattr(result, "kept", {}).items():
-            self._kept[point] += len(positions)
+        kept = getattr(result, "kept", None)
+        for point, positions in kept.items() if isinstance(kept, Mapping) else ():
+            self._kept[str(point)] += len(positions) if isinstance(positions, Sized) else 0
 
     def add_error(self, error: BaseException) -> None:
         """Count a frame with an error, by the error's class."""

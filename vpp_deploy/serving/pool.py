@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Condition, Thread
+from threading import Condition, Thread, current_thread
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
+from vpp_deploy.engines.stream_state import is_count
 from vpp_deploy.errors import CapacityError, StreamError, UsageError
 from vpp_deploy.machine import available_processors
 from vpp_deploy.serving.measurements import Latency, Measurements
@@ -129,12 +130,14 @@ class SessionPool:
         Args:
             stream: its name.
             frame: what the model's session takes.
-            start: begin the stream with this frame; one of this name that is open ends where it is.
-            end: close the stream after this frame.
+            start: begin the stream with this frame; one of this name that is open ends where it is, or with its last
+                frame if that has been given.
+            end: close the stream after this frame. One whose number is not the next does not.
             number: the client's own count of the stream's frames. Each must be one more than the one before, or its
                 result is an error of this frame alone; repeating the last one gives its result again.
             state: with `start`, a snapshot to continue from, as `snapshot` or its `to_bytes` gives it.
-            timeout: seconds to wait for room; None waits as long as it takes.
+            timeout: seconds to wait for room; None waits as long as it takes. A callback of one of the pool's futures
+                does not wait: it runs in a worker.
 
         Returns:
             Of the frame's result. A frame that is cancelled before it runs is left out.
@@ -142,8 +145,10 @@ class SessionPool:
         Raises:
             StreamError: there is no such stream, or the pool is closed.
             CapacityError: too many streams, or no room within the time.
-            UsageError: a state that does not fit; or one without `start`.
+            UsageError: a state that does not fit, or one without `start`; a number that is not whole.
         """
+        if number is not None and not is_count(number):
+            raise UsageError(f"number is {number!r:.80}; a frame's number is a whole number")
         if state is not None and not start:
             raise UsageError("state is what a stream starts from; give start=True with it")
         session = self._new_session(state) if start else None
@@ -211,7 +216,14 @@ class SessionPool:
 
         Args:
             drain: run what waits; otherwise it is cancelled.
+
+        Raises:
+            UsageError: it is called by one of the pool's own threads, in a callback, which it would wait for.
         """
+        if current_thread() in self._threads:
+            raise UsageError(
+                "a callback of the pool cannot close it, since that waits for the callback; do it elsewhere"
+            )
         with self._changed:
             self._closing = True
             if not drain:
@@ -238,11 +250,13 @@ class SessionPool:
         return session
 
     def _put(self, name: str, task: Task, session: Session | None, timeout: float | None) -> Future[Any]:
+        if current_thread() in self._threads:
+            timeout = 0.0  # who waits here makes no room
         until = None if timeout is None else monotonic() + timeout
         with self._changed:
-            stream = self._known(name) if session is None else self._begin(name, session)
+            stream = self._known(name) if session is None else self._begin(name, session, task)
             if task.replaceable:
-                self._replace(stream)
+                self._replace(stream, task)
             while len(stream.waiting) >= self._max_waiting and not task.snapshot:
                 left = None if until is None else until - monotonic()
                 if left is not None and left <= 0:
@@ -250,6 +264,8 @@ class SessionPool:
                         f"stream {name!r:.80}: {len(stream.waiting)} of its frames wait already; wait for one of them"
                     )
                 self._changed.wait(left)
+                if task.session is not None and name not in self._streams:
+                    stream = self._begin(name, task.session, task)
                 if self._streams.get(name) is not stream or self._closing:
                     raise StreamError(f"stream {name!r:.80} has ended while a frame of it waited for room")
             stream.waiting.append(task)
@@ -264,22 +280,38 @@ class SessionPool:
             raise StreamError(f"there is no stream {name!r:.80}; give its first frame with start=True")
         return self._streams[name]
 
-    def _begin(self, name: str, session: Session) -> Stream:
+    def _begin(self, name: str, session: Session, task: Task) -> Stream:
         if self._closing:
             raise StreamError("the pool is closed")
+        task.session = None
         if name in self._streams:
-            self._close(self._streams[name])
+            stream = self._streams[name]
+            if any(waiting.end for waiting in stream.waiting):  # that one is whole: it has the time to end
+                while not stream.waiting[-1].end:
+                    _cancel(stream.waiting.pop())
+                task.session = session
+                return stream
+            self._close(stream)
         elif len(self._streams) >= self._max_streams:
             raise CapacityError(f"{self._max_streams} streams are open, as many as may be; end one of them")
         self._streams[name] = Stream(name, session)
         _log.info("stream %.80r begins", name, extra=_of(self._streams[name]))
         return self._streams[name]
 
-    def _replace(self, stream: Stream) -> None:
+    def _replace(self, stream: Stream, newer: Task) -> None:
         for task in [task for task in stream.waiting if task.replaceable]:
             stream.waiting.remove(task)
+            newer.session = newer.session or task.session
             _cancel(task)
             self._dropped += 1
+
+    def _finish(self, stream: Stream) -> None:
+        """After its last frame: what was given behind that is not run, unless the stream starts anew there."""
+        while stream.waiting and stream.waiting[0].session is None:
+            _cancel(stream.waiting.popleft())
+        if not stream.waiting:
+            self._close(stream)
+        self._changed.notify_all()
 
     def _close(self, stream: Stream) -> None:
         while stream.waiting:
@@ -313,11 +345,14 @@ class SessionPool:
                 self._running -= 1
                 stream.busy, stream.used = False, monotonic()
                 if task is not None and task.end:
-                    self._close(stream)
+                    self._finish(stream)
                 self._make_ready(stream)
                 self._changed.notify_all()
 
     def _run(self, stream: Stream, task: Task) -> None:
+        if task.session is not None:
+            stream.begin(task.session)
+            _log.info("stream %.80r begins anew", stream.name, extra=_of(stream))
         if not task.future.set_running_or_notify_cancel():
             return
         try:
@@ -336,7 +371,7 @@ class SessionPool:
             if not task.snapshot:
                 measure()
             if task.end:
-                self._close(stream)
+                self._finish(stream)
 
     def _sweep(self) -> None:
         assert self._idle_seconds is not None

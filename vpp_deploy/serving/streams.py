@@ -42,6 +42,7 @@ class Task:
         replaceable: a newer one may take its place.
         snapshot: nothing is run; the result is the session's snapshot.
         given: when it was given to the pool, by the monotonic clock.
+        session: of a first frame behind the last one of the stream before: what runs from it on.
     """
 
     future: Future[Any]
@@ -51,6 +52,7 @@ class Task:
     replaceable: bool = False
     snapshot: bool = False
     given: float = field(default_factory=monotonic)
+    session: Session | None = None
 
 
 @dataclass
@@ -80,6 +82,11 @@ class Stream:
         """Nothing of it runs or waits."""
         return not self.busy and not self.waiting
 
+    def begin(self, session: Session) -> None:
+        """Begin anew."""
+        self.session, self.failed = session, None
+        self._last_number = self._last_result = None
+
     def run(self, task: Task) -> Any:
         """The result of a frame; by one worker at a time.
 
@@ -95,6 +102,7 @@ class Stream:
             if task.number == self._last_number:  # a client that has missed the answer asks again
                 return self._last_result
             if task.number != self._last_number + 1:
+                task.end = False  # it has overtaken another, and both are still to come
                 raise StreamError(
                     f"stream {self.name!r:.80}: frame {task.number} comes after frame {self._last_number}; send frame "
                     f"{self._last_number + 1}, or start the stream anew"
