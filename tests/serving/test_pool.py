@@ -257,17 +257,24 @@ def test_results_of_any_kind_are_counted() -> None:
     class Odd:
         kept: Any = None
 
+    class Giving(Model):
+        def __init__(self, result: Odd) -> None:
+            super().__init__()
+            self.result = result
+
+        def session(self) -> Counting:
+            return Session(self)
+
+    class Session(Counting):
+        def __call__(self, frame: Any) -> Any:
+            assert isinstance(self.model, Giving)
+            return self.model.result
+
     for kept in (None, 3, {"a": 5}, {1: [0, 1]}, "kept"):
         result = Odd()
         result.kept = kept
 
-        class Session(Counting):
-            def __call__(self, frame: Any, result: Odd = result) -> Any:
-                return result
-
-        model = Model()
-        model.session = lambda made=Session, model=model: made(model)  # type: ignore[method-assign]
-        with SessionPool(model, workers=1) as pool:
+        with SessionPool(Giving(result), workers=1) as pool:
             assert pool.submit("a", 0, start=True, end=True).result(PATIENCE) is result
             assert pool.statistics.done == 1
 

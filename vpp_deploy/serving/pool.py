@@ -328,26 +328,31 @@ class SessionPool:
             self._changed.notify_all()
 
     def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._ready:
-                    if self._closing and not self._running:
-                        self._changed.notify_all()
-                        return
-                    self._changed.wait()
-                stream = self._ready.popleft()
-                task = stream.waiting.popleft() if stream.waiting else None
-                self._running += 1
-                self._changed.notify_all()  # there is room for a frame now
-            if task is not None:
-                self._run(stream, task)
-            with self._changed:
-                self._running -= 1
-                stream.busy, stream.used = False, monotonic()
-                if task is not None and task.end:
-                    self._finish(stream)
-                self._make_ready(stream)
-                self._changed.notify_all()
+        while self._take_turn():  # what a turn held is gone by the next one's wait
+            pass
+
+    def _take_turn(self) -> bool:
+        """Wait for a stream, and run its next frame; False if nothing will come."""
+        with self._changed:
+            while not self._ready:
+                if self._closing and not self._running:
+                    self._changed.notify_all()
+                    return False
+                self._changed.wait()
+            stream = self._ready.popleft()
+            task = stream.waiting.popleft() if stream.waiting else None
+            self._running += 1
+            self._changed.notify_all()  # there is room for a frame now
+        if task is not None:
+            self._run(stream, task)
+        with self._changed:
+            self._running -= 1
+            stream.busy, stream.used = False, monotonic()
+            if task is not None and task.end:
+                self._finish(stream)
+            self._make_ready(stream)
+            self._changed.notify_all()
+        return True
 
     def _run(self, stream: Stream, task: Task) -> None:
         if task.session is not None:

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import vpp_deploy
+from benchmarks.pool import Usage
 from tests.media.clips import cut, write_clip
 from tests.media.servers import RtspServer, silent_server
-from tests.soak.test_soak import Usage
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import EngineOutputError
 from vpp_deploy.serving.live import LiveRun

@@ -110,13 +110,19 @@ class TritonPythonModel:
             timeout=0,
         )
         if flags & _END and (store := self._store) is not None:
-            future.add_done_callback(lambda _: store.remove(name))
+            future.add_done_callback(partial(_forget, store, name))
         return future
 
     def _expired(self, name: str, snapshot: Any) -> None:
         """A client has vanished; its snapshots stay for a day."""
         if self._store is not None:
             self._store.prune()
+
+
+def _forget(store: SnapshotStore, name: str, last: Future[FrameResult]) -> None:
+    """Remove the snapshots of a stream that is whole; one that lost a frame before its last goes on from them."""
+    if not last.cancelled() and last.exception() is None:
+        store.remove(name)
 
 
 def _load(placed: Placed, settings: Settings) -> SegmentationModel:

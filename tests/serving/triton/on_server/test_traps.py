@@ -127,6 +127,32 @@ def test_the_last_number_again_is_the_same_answer_and_a_lost_frame_an_error(
     assert_same(ask("numbered", videos[0][2], number=42, end=True), expected[0][2])
 
 
+def test_a_lost_frame_before_the_last_costs_no_snapshot(
+    server: Server, videos: list[Frames], expected: Expected
+) -> None:
+    """Triton ends the sequence with the last frame, whatever becomes of that; the stream is begun where it was."""
+    ask = over_http(server.http)
+    ask("cut short", videos[0][0], start=True, number=0)
+    with refused("frame 2 comes after frame 0; send frame 1"):
+        ask("cut short", videos[0][2], number=2, end=True)
+    assert_same(ask("cut short", videos[0][1], start=True, number=1, resume=True), expected[0][1])
+    assert_same(ask("cut short", videos[0][2], number=2, end=True), expected[0][2])
+
+
+def test_a_video_that_ends_and_the_next_of_its_name_need_no_answers_in_between(
+    server: Server, videos: list[Frames], expected: Expected
+) -> None:
+    ask = Streaming(server.grpc)
+    for video, first in ((0, 0), (1, 100)):
+        for number in range(3):
+            ask.send("shared", videos[video][number], start=number == 0, end=number == 2, number=first + number)
+    answers = dict(ask.receive(6))
+    ask.close()
+    for video, first in ((0, 0), (1, 100)):
+        for number in range(3):
+            assert_same(answers[f"shared {first + number}"], expected[video][number])
+
+
 def test_sequences_begin_end_and_begin_again(server: Server, videos: list[Frames], expected: Expected) -> None:
     ask = over_http(server.http)
     with refused("[400]", "must specify the START flag"):
