@@ -18,6 +18,7 @@ from tests.cli.conftest import Cli, Outcome
 from tests.corpus.corpora import command, leftovers, lines, markers, results, without_seconds, write_videos
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
+from vpp_deploy.files.temporary import locked_folder
 
 NAMES = ("a.mp4", "b.mkv", "sub/c.mp4")
 
@@ -94,6 +95,24 @@ def test_another_bundle_engine_or_option_does_everything_again_and_says_so(
     for content in ("{}", "no JSON", "", "[1]", '{"run": 1}', "[" * 100_000):
         marker.write_text(content)
         assert "1 its marker is damaged" in done(cli(*words, "--dry-run")).out
+
+
+def test_two_runs_at_once_do_not_share_a_place(cli: Cli, micro_bundle: Bundle, videos: Path, out: Path) -> None:
+    words = ["batch", micro_bundle.path, videos, "-o", out, "--no-parquet"]
+    (out / "markers").mkdir(parents=True)
+    with locked_folder(out / "markers", wait=False):
+        outcome = cli(*words)
+    outcome.assert_one_line_error(
+        ExitCode.BAD_INPUT, "another run writes here; wait for it, or give each a place of its own"
+    )
+    assert results(out) == {}
+    done(cli(*words))
+    # A run that had planned before this one began, on another machine: nobody knows whose result has stayed.
+    marker = next(path for path in (out / "markers").iterdir() if json.loads(path.read_text())["item"] == "a.mp4")
+    item, run, source = marker.stem.split("-")
+    marker.with_name(f"{item}-{run[::-1]}-{source}.json").write_text(marker.read_text())
+    assert "1 to run (1 its result may be another run's); 2 done before" in done(cli(*words)).out
+    assert markers(out) == {name: ["json"] for name in NAMES}
 
 
 def test_what_fails_is_marked_and_does_not_stop_the_others(

@@ -96,7 +96,8 @@ def make_plan(items: Sequence[Item], store: Store, facts: dict[str, Any], *, ret
         wanted = marker_of(item, run)
         markers = found.pop(wanted.item, [])
         has_result = result_name(item) in results
-        if wanted in markers and has_result:
+        others = any(not one.failures and one != wanted for one in markers)
+        if wanted in markers and has_result and not others:
             done.append(item)
             continue
         last = max((one for one in markers if _same(one, wanted)), key=lambda one: one.failures, default=None)
@@ -104,7 +105,9 @@ def make_plan(items: Sequence[Item], store: Store, facts: dict[str, Any], *, ret
         if last and failures >= MOST_ATTEMPTS:
             failed.append((item, last))
             continue
-        why = "its result is missing" if wanted in markers else reasons.find(wanted, markers)
+        why = reasons.find(wanted, markers)
+        if wanted in markers:
+            why = "its result may be another run's" if has_result else "its result is missing"
         jobs.append(Job(item, wanted, why, tuple(marker.name for marker in markers), failures))
     return Plan(
         tuple(jobs), tuple(done), tuple(failed), sum(any(not one.failures for one in rest) for rest in found.values())

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
 
 from vpp_deploy.corpus.locations import failing_as, file_system, is_url
+from vpp_deploy.corpus.markers import FOLDER as MARKERS
 from vpp_deploy.errors import OutputError
 from vpp_deploy.files.atomic import atomic_file
-from vpp_deploy.files.temporary import Temporary, is_temporary
+from vpp_deploy.files.temporary import Temporary, is_temporary, locked_folder
 
-_PROBE: Final = "markers/probe"
+_PROBE: Final = f"{MARKERS}/probe"
 
 
 class Store(Protocol):
@@ -23,6 +24,11 @@ class Store(Protocol):
 
     def prepare(self) -> None:
         """See that it can be written to."""
+        ...
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block in which no other run of this machine writes to it, as far as that can be told."""
         ...
 
     def names(self, folder: str) -> set[str]:
@@ -78,6 +84,20 @@ class FolderStore:
         """See that it can be written to."""
         self.write(_PROBE, b"")
         self.delete(_PROBE)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See `Store`."""
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked_folder(self.folder / MARKERS, wait=False))
+            except BlockingIOError as error:
+                raise OutputError(
+                    f"{self._given}: another run writes here; wait for it, or give each a place of its own"
+                ) from error
+            except OSError as error:
+                raise OutputError(f"{self._given / MARKERS}: cannot be locked: {error.strerror or error}") from error
+            yield
 
     def names(self, folder: str) -> set[str]:
         """See `Store`."""
@@ -143,6 +163,11 @@ class ObjectStore:
         """See that it can be written to."""
         self.write(_PROBE, b"")
         self.delete(_PROBE)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See `Store`: it cannot be told of a store of objects."""
+        yield
 
     def names(self, folder: str) -> set[str]:
         """See `Store`."""

@@ -118,13 +118,26 @@ def is_dead(path: Path) -> bool:
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
-    """Wait for, and hold, the lock on a folder; without effect where there are no locks."""
+def locked_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
+    """Hold the lock on a folder; without effect where there are no locks.
+
+    Args:
+        folder: which.
+        wait: until it is free.
+
+    Raises:
+        BlockingIOError: somebody else holds it, and is not waited for.
+    """
+    if fcntl is None:
+        yield
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        if fcntl is not None:
+        if wait:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+        elif not _lock(descriptor):
+            raise BlockingIOError(f"{folder} is locked")
         yield
     finally:
         os.close(descriptor)
