@@ -166,6 +166,18 @@ def test_an_output_that_cannot_be_written_ends_the_run_and_leaves_whole_lines(
     assert len(records(path)) > 0
 
 
+def test_more_sources_than_may_run_are_refused_each(
+    model: SegmentationModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vpp_deploy.serving.live.run.MOST_SOURCES", 2)
+    with LiveRun(model, workers=1, lines=tmp_path) as run:
+        run.set_sources([str(tmp_path / f"{name}.mp4") for name in "abcd"])
+        statuses = until(run, lambda now: all(status.state.over for status in now.values()))
+    problems = [str(status.problem) for status in statuses.values()]
+    assert ["no such file" in problem for problem in problems] == [True, True, False, False]
+    assert all("2 sources run, as many as may" in problem for problem in problems[2:])
+
+
 def test_outputs_do_not_meet_what_is_read(model: SegmentationModel, tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "clip.mp4", frames=3)
     (tmp_path / "in").mkdir()

@@ -146,6 +146,8 @@ class LiveRun:
     def _begin(self, location: str, paths: Sequence[str]) -> None:
         name = shown(location)
         try:
+            if len(self._feeds) + len(self._leaving) >= MOST_SOURCES:  # each has a thread
+                raise UsageError(f"{name}: {MOST_SOURCES} sources run, as many as may; run it in another process")
             for folder in filter(None, (self._lines, self._videos)):
                 _make(folder)
             name = self._free_name(location)
