@@ -139,18 +139,25 @@ def test_a_lost_frame_before_the_last_costs_no_snapshot(
     assert_same(ask("cut short", videos[0][2], number=2, end=True), expected[0][2])
 
 
-def test_a_video_that_ends_and_the_next_of_its_name_need_no_answers_in_between(
+def test_two_videos_of_one_id_at_once_give_errors_and_no_wrong_answer(
     server: Server, videos: list[Frames], expected: Expected
 ) -> None:
-    ask = Streaming(server.grpc)
-    for video, first in ((0, 0), (1, 100)):
-        for number in range(3):
-            ask.send("shared", videos[video][number], start=number == 0, end=number == 2, number=first + number)
-    answers = dict(ask.receive(6))
-    ask.close()
-    for video, first in ((0, 0), (1, 100)):
-        for number in range(3):
-            assert_same(answers[f"shared {first + number}"], expected[video][number])
+    """Triton runs a sequence that is begun before the answer of the last one's END side by side with that."""
+    ask, right = Streaming(server.grpc), 0
+    try:
+        for video, first in ((0, 0), (1, 100)):
+            for number in range(3):
+                frame, flags = videos[video][number], {"start": number == 0, "end": number == 2}
+                ask.send("shared", frame, **flags, number=first + number)
+        for _ in range(6):
+            answer = ask.answers.get(timeout=PATIENCE)
+            if not isinstance(answer, Exception):
+                number = int(answer.get_response().id.split()[1])
+                assert_same(answer, expected[number // 100][number % 100])
+                right += 1
+    finally:
+        ask.close()
+    assert right > 0
 
 
 def test_sequences_begin_end_and_begin_again(server: Server, videos: list[Frames], expected: Expected) -> None:
