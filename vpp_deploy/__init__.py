@@ -25,12 +25,11 @@ if TYPE_CHECKING:
     from vpp_deploy.media.letterbox import letterbox
     from vpp_deploy.quantization.quantizer import QuantizeOptions, quantize
     from vpp_deploy.serving import SessionPool
-    from vpp_deploy.tasks import TASKS, check_parity, load, open_session
+    from vpp_deploy.tasks import TASKS, check_parity, evaluate, load, open_session
     from vpp_deploy.tasks.classification.model import ClassificationModel
     from vpp_deploy.tasks.classification.reader import read_pictures
     from vpp_deploy.tasks.classification.results import ClassificationResult
     from vpp_deploy.tasks.classification.session import ClassificationSession
-    from vpp_deploy.tasks.segmentation.evaluation import evaluate
     from vpp_deploy.tasks.segmentation.model import SegmentationModel
     from vpp_deploy.tasks.segmentation.overlay import draw
     from vpp_deploy.tasks.segmentation.results import FrameResult, Instance, Instances
@@ -66,7 +65,7 @@ _HOMES = {
     "build_engine": "vpp_deploy.engines",
     "check_parity": "vpp_deploy.tasks",
     "draw": "vpp_deploy.tasks.segmentation.overlay",
-    "evaluate": "vpp_deploy.tasks.segmentation.evaluation",
+    "evaluate": "vpp_deploy.tasks",
     "export": "vpp_deploy.families",
     "letterbox": "vpp_deploy.media.letterbox",
     "list_models": "vpp_deploy.families",

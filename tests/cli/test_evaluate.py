@@ -43,7 +43,8 @@ def test_two_engines_in_one_table_and_one_report(cli: Cli, micro_bundle: Bundle,
     outcome = cli("evaluate", micro_bundle.path, "--data", data, *engines, "--json", target)
     assert outcome.code == 0
     assert outcome.err == "warning: the bundle's weights are random and untrained: the scores mean nothing\n"
-    title, header, *rows = outcome.out.splitlines()
+    title, header, *lines = outcome.out.splitlines()
+    rows, _, (heading, _, difference, _, _, classes), by_class = lines[:2], lines[2], lines[3:9], lines[9:]
     assert title == str(data)
     assert header.split() == [
         *("engine", "keep", "AP_track", "mAP_bbox", "mAP_segm", "kept", "objects", "kept", "videos", "frames")
@@ -54,6 +55,16 @@ def test_two_engines_in_one_table_and_one_report(cli: Cli, micro_bundle: Bundle,
         scores = [f"{run[name]:.2f}" for name in ("ap_track", "map_bbox", "map_segm")]
         shares = [f"{100 * run['kept_by_blocks']:.3g}%", f"{100 * list(run['objects_kept'].values())[-1]:.3g}%"]
         assert row.split()[2:] == [*scores, *shares, "2", "6"]
+    assert heading == "difference to torch, in points"
+    assert difference.split() == [
+        "onnxruntime",
+        *(f"{value:+.2f}" for value in report["runs"][1]["differences"].values()),
+    ]
+    assert classes.split() == ["class", "torch", "onnxruntime"]
+    for row in by_class:
+        name, *values = row.split()
+        assert values == [f"{run['ap_track_by_class'][name]:.2f}" for run in report["runs"]]
+    assert {row.split()[0] for row in by_class} == {"circle", "square"}
     assert {*tmp_path.iterdir(), *micro_bundle.path.parent.iterdir()} - before == {target}
 
 
@@ -85,7 +96,7 @@ def test_the_annotations_can_be_named_and_the_videos_limited(
     words = ["--data", data, "--annotations", tmp_path / "elsewhere.json", "--videos", 1]
     outcome = cli("evaluate", "--predictions", submission, *words)
     assert outcome.code == 0
-    assert outcome.out.split()[-2:] == ["1", "3"]
+    assert outcome.out.splitlines()[2].split()[-2:] == ["1", "3"]
 
 
 def test_a_run_that_was_cut_off_goes_on_with_the_same_call(

@@ -18,7 +18,7 @@ def benchmark(bundle: str, engine: str = "onnxruntime") -> dict[str, Any]:
 
 def evaluation(bundle: str, engine: str = "onnxruntime", data: str = "valid") -> dict[str, Any]:
     runs = [
-        EvaluationRun(name, "topk", "0.55", _scores(ap), {"point": kept}, kept, {"point": 1.0}, 4, 32)
+        EvaluationRun(bundle, name, "topk", "0.55", _scores(ap), {"point": kept}, kept, {"point": 1.0}, 4, 32)
         for name, ap, kept in ((engine, 72.5, 0.55), ("torch", 60.25, 0.3))
     ]
     return EvaluationReport(bundle, data, "instances.json", tuple(runs), ()).to_dict()
@@ -31,4 +31,4 @@ def _candidate(bundle: str, engine: str, seconds: float, ratio: Ratio | None) ->
 
 
 def _scores(ap: float) -> Scores:
-    return Scores(ap, ap, ap, {"circle": ap}, ap, ap)
+    return Scores(ap, ap, ap, {"circle": ap}, ap, ap, {"circle": ap}, {"circle": ap})

@@ -14,7 +14,13 @@ from vpp_deploy.files.outputs import OutputFile
 from vpp_deploy.files.reading import read_json
 
 FORMATS: Final = (".svg", ".png", ".pdf")
-_SCORES: Final = {"ap_track": "AP_track", "map_segm": "mAP_segm", "map_bbox": "mAP_bbox"}
+_SCORES: Final = {
+    "ap_track": "AP_track",
+    "map_segm": "mAP_segm",
+    "map_bbox": "mAP_bbox",
+    "top1": "top-1",
+    "top5": "top-5",
+}
 """What `evaluate` measures, the first one that all have is drawn."""
 _MOST_BYTES: Final = 16_000_000
 
@@ -115,13 +121,19 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
 
 def _read_runs(path: Path) -> list[dict[str, Any]]:
     content = read_json(path, UsageError, what="evaluation", limit=_MOST_BYTES)
-    bundle = content.get("bundle") if isinstance(content, dict) else None
     runs = content.get("runs") if isinstance(content, dict) else None
-    if not isinstance(bundle, str) or not isinstance(runs, list):
-        raise UsageError(f"{path} is not the evaluation of a bundle: give a file that `evaluate BUNDLE --json` wrote")
+    if not isinstance(runs, list) or not runs:
+        raise UsageError(_no_evaluation(path))
     if not all(isinstance(run, dict) and isinstance(run.get("engine"), str) for run in runs):
         raise UsageError(f"{path}: a run without the name of its engine; evaluate again")
-    return [{**run, "bundle": bundle} for run in runs]
+    runs = [{"bundle": content.get("bundle")} | run for run in runs]  # runs of earlier versions do not name it
+    if not all(isinstance(run["bundle"], str) for run in runs):
+        raise UsageError(_no_evaluation(path))
+    return runs
+
+
+def _no_evaluation(path: Path) -> str:
+    return f"{path} is not the evaluation of a bundle: give a file that `evaluate BUNDLE --json` wrote"
 
 
 def _picture(points: Sequence[Point], label: str, form: str) -> bytes:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -21,11 +21,13 @@ from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import video_bar
 
 if TYPE_CHECKING:
-    from vpp_deploy.tasks.segmentation.evaluation import EvaluationReport
+    from vpp_deploy.bundle import Bundle
 
 EXAMPLES = (
     "vpp-deploy evaluate small.bundle --data valid/ --json scores.json",
     "vpp-deploy evaluate small.bundle --data valid/ --engine torch",
+    "vpp-deploy evaluate dense.bundle 0.5.bundle --data val/ --images 5000",
+    "vpp-deploy evaluate vit.bundle --data labels.csv",
     "vpp-deploy evaluate --predictions results.zip --data valid/",
 )
 
@@ -34,15 +36,25 @@ def command(
     data: Annotated[
         Path,
         typer.Option(
-            metavar="DIR", help="Data set in YouTube-VIS layout: JPEGImages and a JSON file.", show_default=False
+            metavar="PATH",
+            help="Data set: in YouTube-VIS layout (JPEGImages and a JSON file); of classifiers, a folder with a folder "
+            "for each class, or a CSV file of path,label.",
+            show_default=False,
         ),
     ],
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="Folder that `vpp-deploy export` wrote.", show_default=False)
+        list[Path] | None,
+        typer.Argument(
+            metavar="BUNDLE...", help="Folder that `vpp-deploy export` wrote; several side by side.", show_default=False
+        ),
     ] = None,
     annotations: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Annotation file.", show_default="DIR/instances.json, valid.json, ..."),
+        typer.Option(
+            metavar="FILE",
+            help="Annotation file; of classifiers, a CSV file of path,label.",
+            show_default="DIR/instances.json, valid.json, ...",
+        ),
     ] = None,
     engine: Annotated[
         list[str] | None,
@@ -57,14 +69,27 @@ def command(
         typer.Option(metavar="FILE", help="Score a YouTube-VIS submission (JSON or zip) instead.", show_default=False),
     ] = None,
     videos: Annotated[
-        int | None, typer.Option(metavar="N", help="Only the first N videos.", show_default="all", min=1, max=MOST)
+        int | None,
+        typer.Option(
+            metavar="N", help="Of segmentation: only the first N videos.", show_default="all", min=1, max=MOST
+        ),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Of classifiers: only N images, spread evenly over all.",
+            show_default="all",
+            min=1,
+            max=MOST,
+        ),
     ] = None,
     mode: Annotated[
         Literal["topk", "threshold"],
         typer.Option(help="Token selection: as exported, or as in training (torch only)."),
     ] = "topk",
     keep_going: Annotated[
-        bool, flag("--keep-going", help="Leave out videos with a fault instead of stopping.")
+        bool, flag("--keep-going", help="Leave out videos or images with a fault instead of stopping.")
     ] = False,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the report as JSON.", show_default=False)
@@ -73,45 +98,61 @@ def command(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Folder for predictions so far: the same call again goes on from there. Kept at the end.",
+            help="Of segmentation: folder for predictions so far, from where the same call goes on. Kept at the end.",
             show_default="FILE.work or BUNDLE.work, removed at the end",
         ),
     ] = None,
 ) -> None:
-    """Score engines on a data set: AP of tracks (YouTube-VIS), mAP of boxes and masks (COCO, frame by frame)."""
-    if (bundle is None) == (predictions is None):
+    """Score engines on a data set: AP of tracks, mAP of boxes and masks; of classifiers top-1 and top-5."""
+    if (not bundle) == (predictions is None):
         raise UsageError("evaluate: give a bundle or --predictions, one of them")
-    if bundle is None and (engine or work or mode != "topk"):
-        raise UsageError("--predictions are scored as they are; leave out --engine, --mode and --work")
+    if not bundle and (engine or work or images or mode != "topk"):
+        raise UsageError("--predictions are scored as they are; leave out --engine, --images, --mode and --work")
     from vpp_deploy.bundle import Bundle
-    from vpp_deploy.tasks.segmentation.evaluation import evaluate, evaluate_predictions, open_dataset
+    from vpp_deploy.tasks import TASKS, evaluate
 
-    opened = None if bundle is None else Bundle.open(bundle)
-    read = [path for path in (data, annotations, predictions, bundle) if path is not None]
+    opened = [Bundle.open(path) for path in bundle or ()]
+    read = [path for path in (data, annotations, predictions, *(bundle or ())) if path is not None]
     check_outputs([] if json is None else [json], inputs=read)
-    kept_in = work or (_work_beside((json and find_target(json)) or real_path(opened.path)) if opened else None)
-    check_outputs([path for path in (json, kept_in) if path is not None], inputs=read)
-    dataset = open_dataset(data, annotations, videos=videos, keep_going=keep_going)
-    with report_file(json) as write:
+    task = TASKS[opened[0].manifest.task if opened else "segmentation"]
+    options: dict[str, Any] = {}
+    kept_in = None
+    if task.keeps_predictions:
+        if images:
+            raise UsageError(f"--images {images}: {task.title} models are evaluated on videos; use --videos")
         if opened:
-            with _saying_where(kept_in), video_bar() as progress:
+            kept_in = work or _work_beside((json and find_target(json)) or real_path(opened[0].path))
+            options = {"mode": mode, "work": kept_in, "keep_work": work is not None}
+    elif videos or work or mode != "topk":
+        raise UsageError(f"--videos, --mode and --work are not for {task.title} models; use --images")
+    check_outputs([path for path in (json, kept_in) if path is not None], inputs=read)
+    with report_file(json) as write:
+        if predictions:
+            from vpp_deploy.tasks.segmentation.evaluation import evaluate_predictions, open_dataset
+
+            report: Any = evaluate_predictions(
+                predictions, open_dataset(data, annotations, videos=videos, keep_going=keep_going)
+            )
+        else:
+            with _saying_where(kept_in), video_bar(task.evaluated) as progress:
                 report = evaluate(
                     opened,
-                    dataset,
+                    data,
                     engine or ["onnxruntime"],
-                    mode=mode,
-                    work=kept_in,
-                    keep_work=work is not None,
+                    annotations=annotations,
+                    limit=videos or images,
+                    keep_going=keep_going,
                     progress=progress,
+                    **options,
                 )
-        elif predictions:
-            report = evaluate_predictions(predictions, dataset)
-        for video in report.skipped:
-            console.warn(f"skipped video {video.video}: {video.reason}")
-        show_report(report)
-        write(report.to_dict())
-    if opened and opened.manifest.provenance.weights.kind == "random":
-        console.warn("the bundle's weights are random and untrained: the scores mean nothing")
+        plain = report.to_dict()
+        for item in plain["skipped"]:
+            console.warn(f"skipped {task.evaluated} {item[task.evaluated]}: {item['reason']}")
+        if task.render_evaluation:
+            console.show(task.render_evaluation(report))
+        write(plain)
+    if any(one.manifest.provenance.weights.kind == "random" for one in opened):
+        console.warn(f"{_whose(opened)} weights are random and untrained: the scores mean nothing")
 
 
 @contextmanager
@@ -130,35 +171,5 @@ def _work_beside(path: Path) -> Path | None:
     return path.with_name(fitting(path.name, ".work")) if os.access(path.parent, os.W_OK) else None
 
 
-def show_report(report: EvaluationReport) -> None:
-    """Print the table of all runs."""
-    table = console.table(
-        "engine",
-        "keep",
-        "AP_track",
-        "mAP_bbox",
-        "mAP_segm",
-        "kept",
-        "objects kept",
-        "videos",
-        "frames",
-        title=report.data,
-    )
-    for run in report.runs:
-        scores = run.scores
-        table.add_row(
-            run.engine if run.mode in (None, "topk") else f"{run.engine} ({run.mode})",
-            run.keep or "–",
-            _points(scores.ap_track),
-            _points(scores.map_bbox),
-            _points(scores.map_segm),
-            "–" if run.kept_by_blocks is None else console.percent(run.kept_by_blocks),
-            console.percent(list(run.objects_kept.values())[-1]) if run.objects_kept else "–",
-            str(run.videos),
-            str(run.frames),
-        )
-    console.show(table)
-
-
-def _points(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
+def _whose(bundles: Sequence[Bundle]) -> str:
+    return "the bundle's" if len(bundles) == 1 else "a bundle's"

@@ -46,8 +46,9 @@ def glance(
     mine = bundle.path.name
     for candidate in (one for report in benchmarks for one in report.candidates if one.bundle == mine):
         facts.append((f"median, {candidate.engine}", f"{milliseconds(candidate.latency.median)} ms a call"))
-    for run in (run for one in evaluations if one.bundle == mine for run in one.runs):
-        facts += [(f"{label}, {run.engine}", points(getattr(run, key))) for key, label in list(METRICS.items())[:1]]
+    for run in (run for one in evaluations for run in one.runs if (run.bundle or one.bundle) == mine):
+        known = [(label, score) for key, label in METRICS.items() if (score := getattr(run, key)) is not None]
+        facts += [(f"{label}, {run.engine}", points(score)) for label, score in known[:1]]
     return facts[:_MOST_FACTS]
 
 

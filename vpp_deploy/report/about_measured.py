@@ -104,19 +104,23 @@ def accuracy(evaluations: Sequence[Evaluation]) -> list[Block]:
     """Scores against tokens kept over all evaluations of a data set, and a table of them."""
     blocks = []
     for number, data in enumerate(dict.fromkeys(one.data for one in evaluations)):
-        runs = [(one.bundle or "", run) for one in evaluations if one.data == data for run in one.runs]
+        runs = [(run.bundle or one.bundle or "", run) for one in evaluations if one.data == data for run in one.runs]
+        metrics = {
+            key: label for key, label in METRICS.items() if any(getattr(run, key) is not None for _, run in runs)
+        }
         rows = [
             (
                 " ".join(filter(None, (bundle, run.engine))),
                 run.keep or "–",
-                percent(run.kept_by_blocks),
-                *(points(getattr(run, key)) for key in METRICS),
-                f"{run.videos} / {run.frames}",
+                percent(run.kept_by_blocks if run.cost is None else run.cost),
+                *(points(getattr(run, key)) for key in metrics),
+                run.scored,
             )
             for bundle, run in runs
         ]
-        headers = ("", "keep", "tokens kept", *METRICS.values(), "videos / frames")
-        table = Table(rows, headers, numbers=(2, 3, 4, 5, 6))
+        share = "arithmetic" if all(run.cost is not None for _, run in runs) else "tokens kept"
+        headers = ("", "keep", share, *metrics.values(), "on")
+        table = Table(rows, headers, numbers=range(2, 3 + len(metrics)))
         drawn = _plane(runs, f"accuracy-{number}")
         blocks.append(Block(text=f"On {PurePath(data).name}, in percent.", figure=drawn, table=table))
     return blocks
@@ -124,13 +128,16 @@ def accuracy(evaluations: Sequence[Evaluation]) -> list[Block]:
 
 def _plane(runs: Sequence[tuple[str, Run]], name: str) -> Markup | None:
     for key, label in METRICS.items():
+        classifiers = key.startswith("top")
         scored = [
-            figures.Scored(" ".join(filter(None, (bundle, run.engine))), run.kept_by_blocks, score)
+            figures.Scored(" ".join(filter(None, (bundle, run.engine))), share, score)
             for bundle, run in runs
-            if run.kept_by_blocks is not None and (score := getattr(run, key)) is not None
+            if (share := run.cost if classifiers else run.kept_by_blocks) is not None
+            and (score := getattr(run, key)) is not None
         ]
         if scored:
-            return figures.draw_accuracy(scored, label, name)
+            across = "arithmetic" if classifiers else "tokens that a block runs on, mean"
+            return figures.draw_accuracy(scored, label, name, across)
     return None
 
 

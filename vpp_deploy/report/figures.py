@@ -25,11 +25,11 @@ _DASHES: Final = ("-", (0, (4, 1.5)), (0, (1, 1.5)))
 
 
 class Scored(NamedTuple):
-    """A run in the plane of tokens and accuracy.
+    """A run in the plane of cost and accuracy.
 
     Attributes:
         name: bundle and engine.
-        kept: share of all tokens that a block runs on, in [0, 1].
+        kept: share of all tokens that a block runs on, or of the dense model's arithmetic, in [0, 1].
         accuracy: in percent.
     """
 
@@ -151,8 +151,8 @@ def draw_speed(candidates: Sequence[Candidate], name: str) -> Markup:
         )
 
 
-def draw_accuracy(runs: Sequence[Scored], label: str, name: str) -> Markup:
-    """Accuracy against the tokens kept; runs that no other one beats in both are joined by a line."""
+def draw_accuracy(runs: Sequence[Scored], label: str, name: str, across: str) -> Markup:
+    """Accuracy against the share of what is pruned, which `across` names; the best runs are joined by a line."""
     with figure(3.2) as drawn:
         axes = drawn.subplots()
         front = pareto_front(runs)
@@ -170,10 +170,10 @@ def draw_accuracy(runs: Sequence[Scored], label: str, name: str) -> Markup:
             )
         axes.set_xlim(0, 105)
         axes.margins(y=0.25)
-        axes.set_xlabel("tokens that a block runs on, mean, % of all")
+        axes.set_xlabel(f"{across}, % of all")
         axes.set_title(f"{label}, %")
         _grid(axes, "both")
-        return to_svg(drawn, name, f"{label} of {len(runs)} runs against the share of tokens kept")
+        return to_svg(drawn, name, f"{label} of {len(runs)} runs against the share of {across}")
 
 
 def pareto_front(runs: Sequence[Scored]) -> list[Scored]:

@@ -10,7 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from vpp_deploy.errors import DatasetError
 from vpp_deploy.files.reading import read_json
 
-METRICS: Final = {"ap_track": "AP_track", "map_segm": "mAP_segm", "map_bbox": "mAP_bbox"}
+METRICS: Final = {
+    "ap_track": "AP_track",
+    "map_segm": "mAP_segm",
+    "map_bbox": "mAP_bbox",
+    "top1": "top-1",
+    "top5": "top-5",
+}
 """Of an evaluation; the first one that all runs have is drawn."""
 _MOST_BYTES: Final = 200_000_000
 
@@ -66,8 +72,9 @@ class Benchmark(Part):
 
 
 class Run(Part):
-    """One engine on a data set; see `EvaluationRun`."""
+    """One engine on a data set; see `EvaluationRun` and `ClassificationRun`."""
 
+    bundle: str | None = None
     engine: str
     mode: str | None = None
     keep: str | None = None
@@ -75,8 +82,18 @@ class Run(Part):
     ap_track: Percent | None = None
     map_bbox: Percent | None = None
     map_segm: Percent | None = None
-    videos: Count
-    frames: Count
+    top1: Percent | None = None
+    top5: Percent | None = None
+    cost: Share | None = None
+    videos: Count | None = None
+    frames: Count | None = None
+    images: Count | None = None
+
+    @property
+    def scored(self) -> str:
+        """On how much."""
+        counts = ((self.images, "images"), (self.videos, "videos"), (self.frames, "frames"))
+        return ", ".join(f"{count} {what}" for count, what in counts if count is not None)
 
 
 class Evaluation(Part):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -137,4 +137,71 @@ def check_parity(
     )
 
 
-__all__ = ["TASKS", "Task", "check_parity", "load", "open_session"]
+def evaluate(
+    bundle: Bundle | Sequence[Bundle],
+    data: Any,
+    engines: Sequence[str | Engine] = (DEFAULT,),
+    *,
+    annotations: str | PathLike[str] | None = None,
+    limit: int | None = None,
+    keep_going: bool = False,
+    mode: str = "topk",
+    work: str | PathLike[str] | None = None,
+    keep_work: bool = True,
+    progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> Any:
+    """Measure how well models do their task on a data set, engines and bundles side by side.
+
+    Args:
+        bundle: an open bundle; or several of one task, each of which is evaluated on each engine.
+        data: of instances over time a folder in YouTube-VIS layout; of classes a folder with a folder of pictures (or
+            videos) for each class, or a CSV file of path and label.
+        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the one bundle.
+        annotations: the annotation file of a YouTube-VIS folder; or a CSV file whose paths begin at the folder `data`.
+        limit: only so many: of videos the first ones, of pictures some that are spread evenly. None takes all.
+        keep_going: leave out what has a fault of its own instead of raising.
+        mode: of instances over time: `threshold` selects tokens as in training, for `torch` by name only.
+        work: of instances over time: folder in which the predictions are kept video by video, so that a second call
+            with the same bundle, engine, mode and annotations goes on from there; None keeps nothing.
+        keep_work: leave the predictions there after a success.
+        progress: called with the number done, the number in all, and what is next.
+
+    Returns:
+        The task's report: `runs`, `skipped`, `to_dict()`.
+
+    Raises:
+        UsageError: no bundle, one twice, bundles of several tasks, or of one that has no such measure; an engine that
+            is unknown, given twice or of another bundle; an option of another task.
+        DatasetError: the data set is not sound, or has a class that a model does not have.
+        VideoError: a picture cannot be decoded.
+        DependencyError, IncompatibleEngineError: an engine is not built, does not fit, or needs what is not here.
+    """
+    from vpp_deploy.bundle.reader import Bundle, check_open
+
+    bundles = [bundle] if isinstance(bundle, Bundle) or not isinstance(bundle, Sequence) else list(bundle)
+    for one in bundles:
+        check_open(one)
+    if not bundles or len({one.path.resolve() for one in bundles}) < len(bundles):
+        raise UsageError("give at least one bundle, and each one once")
+    names = list(dict.fromkeys(one.manifest.task for one in bundles))
+    task = TASKS[names[0]]
+    if len(names) > 1:
+        raise UsageError(f"bundles for {' and for '.join(names)} cannot be evaluated together; evaluate them apart")
+    if task.evaluate is None:
+        raise UsageError(f"there is no measure of how well {task.title} models do their task; compare tensors: parity")
+    own = {"mode": mode, "work": work, "keep_work": keep_work} if task.keeps_predictions else {}
+    if not own and (mode != "topk" or work is not None):
+        raise UsageError(f"mode and work are not for {task.title} models; leave them out")
+    return task.evaluate(
+        bundles,
+        data,
+        engines,
+        annotations=annotations,
+        limit=limit,
+        keep_going=keep_going,
+        progress=progress,
+        **own,
+    )
+
+
+__all__ = ["TASKS", "Task", "check_parity", "evaluate", "load", "open_session"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engines import load_engine
+from vpp_deploy.engines import BACKENDS, load_engine
 from vpp_deploy.engines.lowered import check_memory
 from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.errors import UsageError
 from vpp_deploy.families import STATIC, open_reference
 
 TORCH: Final = "torch"
@@ -28,3 +30,20 @@ def open_engine(bundle: Bundle, name: str, selection: str = STATIC) -> Engine:
         return load_engine(bundle, name)
     check_memory(bundle)
     return open_reference(bundle, selection)
+
+
+def check_engines(engines: Sequence[str | Engine]) -> list[str]:
+    """The names of engines to evaluate, seen to make sense before anything is loaded.
+
+    Raises:
+        UsageError: no engine, an unknown name, or one twice.
+    """
+    names = [engine if isinstance(engine, str) else engine.backend for engine in engines]
+    if not names:
+        raise UsageError("no engine to evaluate; name at least one")
+    for name in names:
+        if name not in (TORCH, *BACKENDS):
+            raise UsageError(f"unknown engine {name!r}; use one of {', '.join((TORCH, *BACKENDS))}")
+    if len(set(names)) < len(names):
+        raise UsageError(f"engines {', '.join(names)}: each can be evaluated once; leave the second out")
+    return names

@@ -76,6 +76,11 @@ class Task:
         workload: what `vpp-deploy benchmark` times: `(engine, source or None) -> Workload`.
         prepare_accuracy: opens a data set, `(folder, videos)`, and gives a function that adds the accuracy on it to a
             report: `(bundle, engine, report) -> Report`. None where there is no such comparison.
+        evaluate: what `vpp_deploy.evaluate` does: `(bundles, data, engines, *, annotations, limit, keep_going,
+            progress) -> report`. None where there is no measure.
+        keeps_predictions: it takes `mode`, `work` and `keep_work`, too.
+        evaluated: what it counts, for a progress bar.
+        render_evaluation: its report for the terminal.
         describe: what an export made.
         page: what `vpp-deploy inspect` shows.
     """
@@ -95,5 +100,9 @@ class Task:
     render: Callable[[Any], RenderableType]
     workload: Callable[[Engine, str | PathLike[str] | None], Workload]
     prepare_accuracy: Callable[[Path, int], Callable[[Bundle, Engine, Any], Report]] | None = None
+    evaluate: Callable[..., Any] | None = None
+    keeps_predictions: bool = False
+    evaluated: str = "video"
+    render_evaluation: Callable[[Any], RenderableType] | None = None
     describe: Callable[[Manifest], Description]
     page: Callable[[Bundle], Page]

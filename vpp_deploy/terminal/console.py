@@ -136,6 +136,11 @@ def table(*headers: str, title: str | None = None) -> Table:
     return result
 
 
+def title(text: str) -> Text:
+    """What stands above a table; a title of the table's own would be folded to its width."""
+    return Text(one_line(text), style="bold")
+
+
 def facts(rows: Sequence[tuple[str, str | Text]]) -> Table:
     """Names and values, one pair per line; long values are folded next to their names."""
     result = Table.grid(padding=(0, 2, 0, 0))
@@ -170,3 +175,8 @@ def counted(number: int, what: str) -> str:
 def percent(share: float) -> str:
     """A share in [0, 1], such as `44.8%`."""
     return f"{100 * share:.3g}%"
+
+
+def points(value: float | None) -> str:
+    """A score in percent, such as `78.47`; a dash where there is none."""
+    return "–" if value is None else f"{value:.2f}"

@@ -34,13 +34,16 @@ def frame_bar() -> Iterator[FrameProgress]:
 
 
 @contextmanager
-def video_bar() -> Iterator[VideoProgress]:
+def video_bar(what: str = "video") -> Iterator[VideoProgress]:
     """A bar over the videos of all engines, on standard error if that is a terminal; nothing elsewhere.
 
+    Args:
+        what: is counted.
+
     Yields:
-        A function to call with the number of videos done, the number in all, and what is next.
+        A function to call with the number of them done, the number in all, and what is next.
     """
-    with _bar(BarColumn(), _Count("video"), _Clock(), _Left(), _Description()) as bar:
+    with _bar(BarColumn(), _Count(what), _Clock(), _Left(), _Description()) as bar:
         task = bar.add_task("", total=None)
         yield lambda done, total, what: bar.update(
             task, completed=done, total=total, description=console.one_line(what)

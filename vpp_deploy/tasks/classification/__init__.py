@@ -36,6 +36,9 @@ TASK = Task(
     check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),
     render=lazy("vpp_deploy.tasks.classification.parity.render:render_classification"),
     workload=lazy("vpp_deploy.tasks.classification.workload:ClassificationWorkload"),
+    evaluate=lazy("vpp_deploy.tasks.classification.evaluation.runner:evaluate"),
+    evaluated="image",
+    render_evaluation=lazy("vpp_deploy.tasks.classification.evaluation.render:render_evaluation"),
     describe=lazy("vpp_deploy.tasks.classification.inspect:describe"),
     page=lazy("vpp_deploy.tasks.classification.inspect:page"),
 )

@@ -18,6 +18,9 @@ TASK = Task(
     render=lazy("vpp_deploy.tasks.segmentation.parity.render:render"),
     workload=lazy("vpp_deploy.tasks.segmentation.workload:VideoWorkload"),
     prepare_accuracy=lazy("vpp_deploy.tasks.segmentation.parity.with_accuracy:prepare"),
+    evaluate=lazy("vpp_deploy.tasks.segmentation.evaluation.runner:evaluate"),
+    keeps_predictions=True,
+    render_evaluation=lazy("vpp_deploy.tasks.segmentation.evaluation.render:render_evaluation"),
     describe=lazy("vpp_deploy.tasks.segmentation.inspect:describe"),
     page=lazy("vpp_deploy.tasks.segmentation.inspect:page"),
 )

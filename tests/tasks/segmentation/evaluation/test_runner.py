@@ -79,6 +79,7 @@ def test_the_report_is_json(micro_bundle: Bundle, engine: Engine, found_dataset:
     assert (report["schema"], report["bundle"], report["data"]) == (1, "micro.bundle", str(found_dataset))
     assert set(report["runs"][0]) == {
         "engine", "mode", "keep", "ap_track", "ap_track_50", "ap_track_75", "ap_track_by_class", "map_bbox", "map_segm",
+            "map_bbox_by_class", "map_segm_by_class", "bundle", "differences",
         "kept", "kept_by_blocks", "objects_kept", "videos", "frames",
     }  # fmt: skip
 

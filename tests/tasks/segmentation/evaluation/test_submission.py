@@ -56,6 +56,8 @@ def test_a_zipped_submission_scores_like_a_plain_one(folder: Path, tmp_path: Pat
     plain = evaluate_predictions(write(tmp_path / "r.json", content), folder).to_dict()
     packed = evaluate_predictions(zipped(tmp_path / "r.zip", content), folder).to_dict()
     assert plain["runs"][0] == {
+        "bundle": None,
+        "differences": None,
         "engine": "r.json",
         "mode": None,
         "keep": None,
@@ -67,6 +69,8 @@ def test_a_zipped_submission_scores_like_a_plain_one(folder: Path, tmp_path: Pat
         },
         "map_bbox": pytest.approx(50),
         "map_segm": pytest.approx(50),
+        "map_bbox_by_class": pytest.approx(plain["runs"][0]["ap_track_by_class"]),
+        "map_segm_by_class": pytest.approx(plain["runs"][0]["ap_track_by_class"]),
         "kept": None,
         "kept_by_blocks": None,
         "objects_kept": None,

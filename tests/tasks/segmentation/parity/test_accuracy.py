@@ -50,7 +50,7 @@ def shown(report: ParityReport) -> str:
 
 
 def scores(ap_track: float | None, map_segm: float | None = 50.0) -> Scores:
-    return Scores(ap_track, ap_track, ap_track, {}, map_segm, map_segm)
+    return Scores(ap_track, ap_track, ap_track, {}, map_segm, map_segm, {}, {})
 
 
 def task(reference: Scores, engine: Scores) -> TaskParity:

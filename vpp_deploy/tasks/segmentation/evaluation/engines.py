@@ -7,31 +7,24 @@ from pathlib import Path
 from typing import Literal
 
 from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE, Bundle
-from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
-from vpp_deploy.tasks.engines import TORCH
+from vpp_deploy.tasks.engines import TORCH, check_engines
 
 Mode = Literal["topk", "threshold"]
 """How tokens are selected: the best ones, a fixed number (as exported), or all that the model wants (as trained)."""
 
 
-def check_engines(engines: Sequence[str | Engine], mode: Mode) -> None:
+def check_mode(engines: Sequence[str | Engine], mode: Mode) -> None:
     """See that engines and mode make sense before anything is loaded.
 
     Raises:
-        UsageError: no engine, an unknown name, one twice, or `threshold` with anything else than the name `torch`.
+        UsageError: see `check_engines`; or `threshold` with anything else than the name `torch`.
     """
-    names = [engine if isinstance(engine, str) else engine.backend for engine in engines]
-    if not names:
-        raise UsageError("no engine to evaluate; name at least one")
+    names = check_engines(engines)
     for engine, name in zip(engines, names, strict=True):
-        if name not in (TORCH, *BACKENDS):
-            raise UsageError(f"unknown engine {name!r}; use one of {', '.join((TORCH, *BACKENDS))}")
         if mode == "threshold" and engine != TORCH:
             raise UsageError(f"selection by threshold is for {TORCH}, not for {name}: a graph keeps a fixed number")
-    if len(set(names)) < len(names):
-        raise UsageError(f"engines {', '.join(names)}: each can be evaluated once; leave the second out")
 
 
 def engine_record(bundle: Bundle, name: str) -> Path | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,8 @@ class Scores:
         ap_track_by_class: AP of tracks by class name.
         map_bbox: COCO AP of boxes, each frame an image.
         map_segm: COCO AP of masks, each frame an image.
+        map_bbox_by_class: by class name.
+        map_segm_by_class: by class name.
     """
 
     ap_track: float | None
@@ -47,6 +49,18 @@ class Scores:
     ap_track_by_class: Mapping[str, float | None]
     map_bbox: float | None
     map_segm: float | None
+    map_bbox_by_class: Mapping[str, float | None]
+    map_segm_by_class: Mapping[str, float | None]
+
+
+METRICS: Final = ("ap_track", "map_bbox", "map_segm")
+"""The fields of `Scores` that runs are compared by."""
+
+
+def differences(first: Scores, other: Scores) -> dict[str, float | None]:
+    """Other minus first in points of percent, by metric; None where no object is annotated."""
+    pairs = {name: (getattr(first, name), getattr(other, name)) for name in METRICS}
+    return {name: None if None in pair else pair[1] - pair[0] for name, pair in pairs.items()}
 
 
 def score(
@@ -65,13 +79,16 @@ def score(
     by_class = _track_precisions(categories, videos, predictions)
     known = [values for values in by_class.values() if values is not None]
     mean = np.mean(known, axis=0) if known else None
+    boxes, masks = (_frame_precisions(kind, categories, videos, predictions) for kind in ("bbox", "segm"))
     return Scores(
         ap_track=None if mean is None else float(mean.mean()),
         ap_track_50=None if mean is None else float(mean[0]),
         ap_track_75=None if mean is None else float(mean[5]),
         ap_track_by_class={name: None if v is None else float(v.mean()) for name, v in by_class.items()},
-        map_bbox=_frame_precision("bbox", categories, videos, predictions),
-        map_segm=_frame_precision("segm", categories, videos, predictions),
+        map_bbox=_mean(boxes.values()),
+        map_segm=_mean(masks.values()),
+        map_bbox_by_class=boxes,
+        map_segm_by_class=masks,
     )
 
 
@@ -160,13 +177,19 @@ def _tracks(videos: Sequence[Video], predictions: Mapping[int, VideoPredictions]
     return [{"video_id": video.id, **track.model_dump()} for video in videos for track in predictions[video.id].tracks]
 
 
-def _frame_precision(
-    kind: Literal["bbox", "segm"],
+def _mean(values: Iterable[float | None]) -> float | None:
+    """Over the classes that have an object."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _frame_precisions(
+    kind: str,
     categories: Mapping[int, str],
     videos: Sequence[Video],
     predictions: Mapping[int, VideoPredictions],
-) -> float | None:
-    """COCO AP in percent, every frame an image; None without any object."""
+) -> dict[str, float | None]:
+    """COCO AP in percent by class name, every frame an image; None for a class without an object."""
     frames = [(video, frame) for video in videos for frame in range(len(video.files))]
     truth = [
         {"image_id": image, "category_id": track.category_id, "iscrowd": int(track.iscrowd), "bbox": box}
@@ -192,8 +215,12 @@ def _frame_precision(
         evaluation.evaluate()
         evaluation.accumulate()
     precision = evaluation.eval["precision"]  # IoU thresholds, recall thresholds, classes, 1, 1; -1 without an object
-    known = precision[precision > -1]
-    return 100 * float(known.mean()) if known.size else None
+    by_class = np.moveaxis(precision, 2, 0).reshape(precision.shape[2], -1)
+    names = [categories[id_] for id_ in evaluation.params.catIds]
+    return {
+        name: None if (values < 0).any() else 100 * float(values.mean())
+        for name, values in zip(names, by_class, strict=True)
+    }
 
 
 def _coco(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Skipped
-from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores
+from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores, differences
 
 REPORT_SCHEMA: Final = 1
 
@@ -17,6 +17,7 @@ class EvaluationRun:
     """One engine on a data set, or one file of predictions.
 
     Attributes:
+        bundle: name of the bundle's folder; None for a file of predictions.
         engine: `torch`, a backend, or the name of the file.
         mode: how tokens were selected, `topk` or `threshold`; None for a file.
         keep: the bundle's keep schedule; None for a file.
@@ -31,6 +32,7 @@ class EvaluationRun:
         frames: how many were scored.
     """
 
+    bundle: str | None
     engine: str
     mode: str | None
     keep: str | None
@@ -52,10 +54,10 @@ class EvaluationReport:
     """What an evaluation measured. All runs are scored on the same videos.
 
     Attributes:
-        bundle: name of the bundle's folder; None where only a file of predictions was scored.
+        bundle: name of the bundle's folder; None of several, and where only a file of predictions was scored.
         data: the data set's folder.
         annotations: its annotation file.
-        runs: in the order asked for.
+        runs: bundle by bundle, in the order asked for.
         skipped: videos with a fault, which no run was scored on.
     """
 
@@ -69,10 +71,11 @@ class EvaluationReport:
         """The report, ready for JSON.
 
         - `schema` (1), `bundle` (name or null), `data`, `annotations` (paths).
-        - `runs`: each has `engine`, `mode`, `keep`, `ap_track`, `ap_track_50`, `ap_track_75`, `ap_track_by_class` (by
-          name), `map_bbox`, `map_segm` (all in percent, null without any object), `kept` (by selection point),
-          `kept_by_blocks` (in [0, 1]), `objects_kept` (by selection point), `videos`, `frames`; see `EvaluationRun`
-          and `Scores`.
+        - `runs`: each has `bundle` (name or null), `engine`, `mode`, `keep`, `ap_track`, `ap_track_50`, `ap_track_75`,
+          `map_bbox`, `map_segm`, `ap_track_by_class`, `map_bbox_by_class`, `map_segm_by_class` (by name; all in
+          percent, null without any object), `differences` (of `ap_track`, `map_bbox`, `map_segm`, in points, against
+          the first run; null for that), `kept` (by selection point), `kept_by_blocks` (in [0, 1]), `objects_kept` (by
+          selection point), `videos`, `frames`; see `EvaluationRun` and `Scores`.
         - `skipped`: each has `video` and `reason`.
         """
         return {
@@ -80,6 +83,11 @@ class EvaluationReport:
             "bundle": self.bundle,
             "data": self.data,
             "annotations": self.annotations,
-            "runs": [run.to_dict() for run in self.runs],
+            "runs": [run.to_dict() | {"differences": self.differences(run)} for run in self.runs],
             "skipped": [asdict(video) for video in self.skipped],
         }
+
+    def differences(self, run: EvaluationRun) -> dict[str, float | None] | None:
+        """Of a run to the first one, in points of percent, by metric; None for the first one."""
+        first = self.runs[0]
+        return None if run is first else differences(first.scores, run.scores)

@@ -17,7 +17,7 @@ from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DatasetError, UsageError, VideoError
 from vpp_deploy.tasks.engines import open_engine
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Dataset, Skipped, Video, match_categories, open_dataset
-from vpp_deploy.tasks.segmentation.evaluation.engines import Mode, check_engines, engine_record
+from vpp_deploy.tasks.segmentation.evaluation.engines import Mode, check_mode, engine_record
 from vpp_deploy.tasks.segmentation.evaluation.metrics import import_trackeval, score
 from vpp_deploy.tasks.segmentation.evaluation.predictions import PredictionStore, VideoPredictions, predict
 from vpp_deploy.tasks.segmentation.evaluation.report import EvaluationReport, EvaluationRun
@@ -29,24 +29,30 @@ Progress = Callable[[int, int, str], None]
 
 
 def evaluate(
-    bundle: Bundle,
+    bundle: Bundle | Sequence[Bundle],
     data: Dataset | Path | str,
     engines: Sequence[str | Engine] = ("onnxruntime",),
     *,
+    annotations: Path | str | None = None,
+    limit: int | None = None,
+    keep_going: bool = False,
     mode: Mode = "topk",
     work: Path | str | None = None,
     keep_work: bool = True,
     progress: Progress = lambda done, total, what: None,
 ) -> EvaluationReport:
-    """Measure a bundle's task accuracy on a data set in YouTube-VIS layout.
+    """Measure the task accuracy of bundles on a data set in YouTube-VIS layout.
 
     Each video is a session of its own, without selection noise; frames are decoded at their own size and masks are
     scored at that size. Objects of classes that the data set does not have are left out.
 
     Args:
-        bundle: an open bundle.
+        bundle: an open bundle, or several, each of which is evaluated on each engine.
         data: what to evaluate on: a folder, or what `open_dataset` made of one.
-        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the bundle.
+        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the one bundle.
+        annotations: of a folder, see `open_dataset`.
+        limit: only the first so many videos of a folder; None takes all.
+        keep_going: of a folder, see `open_dataset`.
         mode: `threshold` selects tokens as in training, for `torch` by name only.
         work: folder in which the predictions are kept video by video, so that a second call with the same bundle,
             engine, mode and annotations goes on where the first one ended; None keeps nothing.
@@ -62,40 +68,45 @@ def evaluate(
         DependencyError: TrackEval is not installed, or what an engine needs.
         IncompatibleEngineError: an engine is not built, or does not fit.
     """
-    check_engines(engines, mode)
+    check_mode(engines, mode)
     import_trackeval()
-    dataset = data if isinstance(data, Dataset) else open_dataset(data)
-    manifest = SegmentationManifest.of(bundle.manifest, "evaluation of instances")
-    categories = match_categories(dataset, manifest.class_names)
+    bundles = [bundle] if isinstance(bundle, Bundle) else bundle
+    manifests = [SegmentationManifest.of(one.manifest, "evaluation of instances") for one in bundles]
+    if not isinstance(data, Dataset):
+        data = open_dataset(data, annotations, videos=limit, keep_going=keep_going)
+    dataset = data
+    matches = [match_categories(dataset, manifest.class_names) for manifest in manifests]
     faults: dict[int, Skipped] = {}
-    found: list[tuple[str, dict[int, VideoPredictions]]] = []
+    found: list[tuple[str, SegmentationManifest, str, dict[int, VideoPredictions]]] = []
     stores = []
-    done, total = count(), len(dataset.videos) * len(engines)
+    done, total = count(), len(dataset.videos) * len(engines) * len(bundles)
     with ExitStack() as stack:
-        for chosen in engines:
-            engine = open_engine(bundle, chosen, mode) if isinstance(chosen, str) else chosen
-            if engine.manifest != bundle.manifest:
-                raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}")
-            store = None
-            if work is not None:
-                store = PredictionStore(Path(work), fingerprint(bundle, engine.backend, mode, dataset))
-                stack.callback(store.tidy)
-                stores.append(store)
-            predictions = {}
-            for video in dataset.videos:
-                progress(next(done), total, f"{engine.backend}: {video.name}")
-                if video.id not in faults:
-                    with _noting(faults, video, dataset.keep_going):
-                        predictions[video.id] = _predict(store, engine, video, categories)
-            found.append((engine.backend, predictions))
+        for one, manifest, categories in zip(bundles, manifests, matches, strict=True):
+            for chosen in engines:
+                engine = open_engine(one, chosen, mode) if isinstance(chosen, str) else chosen
+                if engine.manifest != one.manifest:
+                    raise UsageError(f"the {engine.backend} engine was not made from bundle {one.path}")
+                store = None
+                if work is not None:
+                    store = PredictionStore(Path(work), fingerprint(one, engine.backend, mode, dataset))
+                    stack.callback(store.tidy)
+                    stores.append(store)
+                predictions = {}
+                what = f"{one.path.name}, {engine.backend}" if len(bundles) > 1 else engine.backend
+                for video in dataset.videos:
+                    progress(next(done), total, f"{what}: {video.name}")
+                    if video.id not in faults:
+                        with _noting(faults, video, dataset.keep_going):
+                            predictions[video.id] = _predict(store, engine, video, categories)
+                found.append((one.path.name, manifest, engine.backend, predictions))
         progress(next(done), total, "scores")
         sound = _sound(dataset, faults)
-        runs = [_run(manifest, name, mode, dataset, sound, predictions) for name, predictions in found]
+        runs = [_run(*run, mode, dataset, sound) for run in found]
         if not keep_work:
             for store in stores:
                 store.clear()
     return EvaluationReport(
-        bundle=bundle.path.name,
+        bundle=bundles[0].path.name if len(bundles) == 1 else None,
         data=str(dataset.folder),
         annotations=str(dataset.annotations),
         runs=tuple(runs),
@@ -118,6 +129,7 @@ def evaluate_predictions(predictions: Path | str, data: Dataset | Path | str) ->
     dataset = data if isinstance(data, Dataset) else open_dataset(data)
     path = Path(predictions)
     run = EvaluationRun(
+        bundle=None,
         engine=path.name,
         mode=None,
         keep=None,
@@ -175,12 +187,13 @@ def _sound(dataset: Dataset, faults: Mapping[int, Skipped]) -> list[Video]:
 
 
 def _run(
+    bundle: str,
     manifest: SegmentationManifest,
     engine: str,
+    predictions: Mapping[int, VideoPredictions],
     mode: Mode,
     dataset: Dataset,
     videos: Sequence[Video],
-    predictions: Mapping[int, VideoPredictions],
 ) -> EvaluationRun:
     found = [predictions[video.id] for video in videos]
     points = [point.name for point in manifest.pruning_points]
@@ -189,6 +202,7 @@ def _run(
         point: [pair for video in found for pair in (video.objects_kept or {}).get(point, [])] for point in points
     }
     return EvaluationRun(
+        bundle=bundle,
         engine=engine,
         mode=mode,
         keep=_keep(manifest),

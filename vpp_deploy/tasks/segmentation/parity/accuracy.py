@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.parity.tolerances import Tolerances
 from vpp_deploy.tasks.engines import TORCH
 from vpp_deploy.tasks.segmentation.evaluation import Dataset, EvaluationRun, evaluate, open_dataset
-from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores
+from vpp_deploy.tasks.segmentation.evaluation.metrics import Scores, differences
 from vpp_deploy.tasks.segmentation.evaluation.runner import Progress
-
-METRICS: Final = ("ap_track", "map_bbox", "map_segm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +37,7 @@ class TaskParity:
     @property
     def differences(self) -> dict[str, float | None]:
         """Engine minus reference in points of percent, by metric; None where no object is annotated."""
-        pairs = {name: (getattr(self.reference, name), getattr(self.engine, name)) for name in METRICS}
-        return {name: None if None in pair else pair[1] - pair[0] for name, pair in pairs.items()}
+        return differences(self.reference, self.engine)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the differences."""

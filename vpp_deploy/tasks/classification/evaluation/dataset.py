@@ -1,0 +1,235 @@
+"""Pictures, or clips, whose class is known: a folder for each class, or a table of paths and labels."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+from vpp_deploy.errors import DatasetError, UsageError
+from vpp_deploy.files.reading import read_bytes
+from vpp_deploy.media.image_folder_reader import natural_order
+from vpp_deploy.media.kinds import IMAGE_SUFFIXES
+
+VIDEO_SUFFIXES: Final = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv")
+"""Names of files that are taken for clips in the folder of a class."""
+_MOST_BYTES: Final = 400_000_000
+_HEADER: Final = ("path", "label")
+_NAMED: Final = 3
+"""Classes that a message names."""
+IMAGE_NET: Final = "imagenet-1k"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPictures:
+    """What a classifier is evaluated on.
+
+    Attributes:
+        data: the folder or table.
+        files: in the order in which they are run.
+        labels: what each file is, as the data set calls it.
+        skipped: the files that are left out, and why.
+        keep_going: leave out files with a fault instead of raising.
+    """
+
+    data: Path
+    files: tuple[Path, ...]
+    labels: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    keep_going: bool = False
+
+    def name(self, number: int) -> str:
+        """A file as reports call it: its path in the data set's folder."""
+        folder = self.data if self.data.is_dir() else self.data.parent
+        return os.path.relpath(self.files[number], folder)
+
+
+def open_pictures(
+    data: Path | str,
+    annotations: Path | str | None = None,
+    *,
+    limit: int | None = None,
+    keep_going: bool = False,
+    suffixes: Sequence[str] = IMAGE_SUFFIXES,
+) -> LabelledPictures:
+    """Find the files and what they are; they are decoded when they are used.
+
+    Args:
+        data: a folder with a folder of files for each class (as torchvision's `ImageFolder` has it); or a table, see
+            `annotations`, whose paths begin at the table's own folder.
+        annotations: a table of the files in the folder `data`: CSV in UTF-8, `path,label` a line; or with a line of
+            headings, `path` and `label` among them. None takes the folders for the classes.
+        limit: only so many of the files, evenly spread over all of them; None takes all.
+        keep_going: leave out files that are missing or cannot be decoded instead of raising.
+        suffixes: names of files that count, in the folders of classes.
+
+    Raises:
+        UsageError: `limit` is below 1.
+        DatasetError: there is no such folder or table, no file in it, or a line that makes no sense.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"limit {limit}; evaluate at least 1 file")
+    data = Path(data)
+    table = Path(annotations) if annotations is not None else None if data.is_dir() else data
+    if table is None:
+        pairs = list(_in_folders(data, suffixes))
+        if not pairs:
+            raise DatasetError(
+                f"{data}: no folder of files for each class in it ({', '.join(suffixes[-4:])}, …); give such a folder, "
+                "or a CSV file of path,label"
+            )
+    else:
+        pairs = list(_in_table(table, data if annotations is not None else table.parent))
+        if not pairs:
+            raise DatasetError(f"{table}: no file is in this table; write path,label a line")
+    if limit is not None and limit < len(pairs):
+        pairs = [pairs[len(pairs) * number // limit] for number in range(limit)]
+    skipped: list[tuple[str, str]] = []
+    sound = []
+    for path, label in pairs:
+        if path.is_file():
+            sound.append((path, label))
+        elif keep_going:
+            skipped.append((str(path), "does not exist"))
+        else:
+            raise DatasetError(f"{path}: this file, which {table} names, does not exist; check the path")
+    if not sound:
+        raise DatasetError(f"{table}: none of its {len(pairs)} files exists, the first one is {pairs[0][0]}")
+    files, labels = zip(*sound, strict=True)
+    return LabelledPictures(data, files, labels, tuple(skipped), keep_going)
+
+
+def match_labels(pictures: LabelledPictures, class_names: Sequence[str], label_set: str) -> tuple[dict[str, int], str]:
+    """The model's label of each class of the data set, and in words how they were matched.
+
+    Args:
+        pictures: the data set.
+        class_names: of the model.
+        label_set: what the model's classes are of (`Manifest.model.dataset`).
+
+    Raises:
+        DatasetError: a class that the model does not have, or that is the name of two of them.
+    """
+    own = sorted(set(pictures.labels))
+    if label_set == IMAGE_NET and all(_is_synset(name) for name in own):
+        return _synsets(pictures, own, len(class_names)), "by WordNet id"
+    names = _names(class_names)
+    if not any(_plain(name) in names or _number(name, len(class_names)) is not None for name in own):
+        if len(own) == len(class_names) and pictures.data.is_dir():
+            return {name: label for label, name in enumerate(own)}, "by the order of the folders"
+        raise DatasetError(
+            f"{pictures.data}: the model has no class named {_listed(own)}; its classes are {_listed(class_names)}: "
+            "name them so, or by their numbers from 0"
+        )
+    return {name: _label(pictures, name, names, class_names) for name in own}, "by name"
+
+
+def _label(
+    pictures: LabelledPictures, name: str, names: Mapping[str, Sequence[int]], class_names: Sequence[str]
+) -> int:
+    labels = names.get(_plain(name), ())
+    if len(labels) > 1:
+        raise DatasetError(
+            f"{pictures.data}: {len(labels)} classes of the model are named {name!r} ({', '.join(map(str, labels))}); "
+            "give the number of the one that is meant"
+        )
+    label = labels[0] if labels else _number(name, len(class_names))
+    if label is None:
+        raise DatasetError(
+            f"{pictures.data}: the model has no class {name!r:.80}; its classes are {_listed(class_names)}, or numbers "
+            f"from 0 to {len(class_names) - 1}"
+        )
+    return label
+
+
+def _names(class_names: Sequence[str]) -> dict[str, list[int]]:
+    """Labels by name, and by each synonym (`tench, Tinca tinca`) that is no whole name."""
+    found: dict[str, list[int]] = {}
+    for label, name in enumerate(class_names):
+        found.setdefault(_plain(name), []).append(label)
+    synonyms: dict[str, list[int]] = {}
+    for label, name in enumerate(class_names):
+        for part in {_plain(part) for part in name.split(",")} - found.keys():
+            synonyms.setdefault(part, []).append(label)
+    return synonyms | found
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").casefold().split())
+
+
+def _number(name: str, count: int) -> int | None:
+    """The label that a name is the number of."""
+    return int(name) if name.isascii() and name.isdecimal() and len(name) < 9 and int(name) < count else None
+
+
+def _is_synset(name: str) -> bool:
+    return len(name) == 9 and name[0] == "n" and name[1:].isascii() and name[1:].isdecimal()
+
+
+def _synsets(pictures: LabelledPictures, own: Sequence[str], count: int) -> dict[str, int]:
+    """Labels by WordNet id: ImageNet's are in their order, so that all need no table; of some, timm's has it."""
+    if len(own) == count:
+        return {name: label for label, name in enumerate(own)}
+    timm = find_spec("timm")
+    table = Path(timm.origin).parent / "data" / "_info" / "imagenet_synsets.txt" if timm and timm.origin else None
+    if table is None or not table.is_file():
+        raise DatasetError(
+            f"{pictures.data}: {len(own)} of ImageNet's {count} classes by their WordNet ids, whose order is in timm, "
+            "which is not installed: pip install timm, or name the folders by the labels' numbers"
+        )
+    labels = {name: label for label, name in enumerate(table.read_text(encoding="utf-8").split())}
+    if unknown := [name for name in own if name not in labels]:
+        raise DatasetError(f"{pictures.data}: {_listed(unknown)} is not of ImageNet's {count} classes; leave it out")
+    return {name: labels[name] for name in own}
+
+
+def _in_folders(folder: Path, suffixes: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    try:
+        classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    except OSError as error:
+        raise DatasetError(f"{folder}: cannot list this folder: {error.strerror}; check the path") from error
+    for name in classes:
+        for place, folders, files in os.walk(folder / name):
+            folders.sort(key=natural_order)
+            for file in sorted(files, key=natural_order):
+                if not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes:
+                    yield Path(place, file), name
+
+
+def _in_table(table: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    try:
+        text = read_bytes(table, DatasetError, what="table", limit=_MOST_BYTES).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{table}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
+    rows = csv.reader(text.splitlines(), strict=True)
+    columns = (0, 1)
+    try:
+        for number, row in enumerate(rows, start=1):
+            cells = [cell.strip() for cell in row]
+            if number == 1 and set(_HEADER) <= {cell.casefold() for cell in cells}:
+                path, label = ([cell.casefold() for cell in cells].index(name) for name in _HEADER)
+                columns = (path, label)
+                continue
+            if not any(cells):
+                continue
+            if len(cells) <= max(columns) or (columns == (0, 1) and len(cells) != 2 and number == 1):
+                raise DatasetError(
+                    f"{table}, line {number}: {len(cells)} columns; write path,label, or begin with a line of headings "
+                    "with path and label among them"
+                )
+            path_cell, label_cell = (cells[column] for column in columns)
+            if not path_cell or not label_cell or "\0" in path_cell:
+                raise DatasetError(f"{table}, line {number}: no path, or no label; write path,label")
+            yield folder / path_cell, label_cell
+    except csv.Error as error:
+        raise DatasetError(f"{table}, line {rows.line_num}: not CSV ({error}); write path,label a line") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name)[:60] for name in names[:_NAMED])
+    return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
