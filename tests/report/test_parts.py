@@ -12,10 +12,10 @@ import pytest
 from tests.fuzz.mutation import damaged_json
 from tests.report import results
 from vpp_deploy.bundle import Bundle
+from vpp_deploy.engines.arithmetic import Arithmetic, count_arithmetic
 from vpp_deploy.errors import DatasetError
 from vpp_deploy.families.vpp.config import DetectorConfig
 from vpp_deploy.report.about_measured import accuracy, parity, speed
-from vpp_deploy.report.arithmetic import Arithmetic, count_arithmetic
 from vpp_deploy.report.figures import Scored, draw_shares, pareto_front, thinned
 from vpp_deploy.report.measurements import Benchmark, Evaluation, Part, from_content
 from vpp_deploy.report.parity import Parity

@@ -155,7 +155,7 @@ def _export(family: Family, request: ExportRequest, options: Any) -> None:
     for note in notes:
         console.say(note)
     task, manifest = TASKS[bundle.manifest.task], bundle.manifest
-    description = task.describe(manifest)
+    description = task.describe(bundle)
     precision = "" if manifest.precision == "float32" else f"{manifest.precision}, "
     total = console.megabytes(sum(record.bytes for record in manifest.files.values()))
     console.say(f"{bundle.path}: {description.line}, {precision}{total}")

@@ -8,9 +8,22 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.summary import WorstDifference
 
 _LINES = 12
+_LEGEND = {
+    "max, cosine": "largest absolute difference, and cosine of the angle, between PyTorch's and the engine's tensor",
+    "forced": "teacher-forced: the engine gets PyTorch's state on every frame, so that each frame is judged alone",
+    "free": "free-running: the engine keeps its own state, so that differences add up, as in use",
+    "same": "images or clips of which both sides keep the same patches",
+    "ties": "kept by one side alone, at a score so near the last one kept that rounding decides",
+    "mismatches": "kept by one side alone although its score is clear: an error",
+    "consequences": "differ because an earlier choice differed",
+    "other order": "the same patches, listed in another order",
+    "overlap": "share of the kept tokens that both sides keep; min is that of the worst frame",
+}
+"""Words of the tables, for whoever reads one for the first time."""
 
 
 def title(backend: str, precision: str, count: str, source: str | None) -> Text:
@@ -56,6 +69,31 @@ def lines(kind: str, texts: Sequence[str], style: str) -> list[Text]:
     if (hidden := len(texts) - _LINES) > 0:
         shown.append(Text(f"{kind}s: {hidden} more in the JSON report", style=style))
     return shown
+
+
+def latency_lines(latency: Latency | None, call: str) -> list[Text]:
+    """How long both sides took; nothing where it was not measured.
+
+    Args:
+        latency: of a call.
+        call: what it is.
+    """
+    if latency is None:
+        return []
+    fast = "as fast" if latency.speed_up >= 1 else "as fast, so slower"
+    return [
+        Text(
+            f"Latency of a {call}, median of {latency.calls}, taking turns: PyTorch {1e3 * latency.reference:.1f} ms, "
+            f"engine {1e3 * latency.engine:.1f} ms: {latency.speed_up:.2f} times {fast}"
+        )
+    ]
+
+
+def legend(*words: str) -> list[Text]:
+    """What words of the tables mean, a line each."""
+    width = max(map(len, words))
+    lines = [Text(f"{word:{width}}  {_LEGEND[word]}", style="dim") for word in words]
+    return [Text("\nWords", style="dim"), *lines]
 
 
 def verdict(problems: Sequence[str]) -> Text:

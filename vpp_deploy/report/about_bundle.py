@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines.arithmetic import count_arithmetic
 from vpp_deploy.engines.engine_record import EngineRecord
 from vpp_deploy.report import figures
-from vpp_deploy.report.arithmetic import count_arithmetic
 from vpp_deploy.report.measurements import METRICS, Benchmark, Evaluation
 from vpp_deploy.report.parity import Parity
 from vpp_deploy.report.tables import Block, Table, from_terminal

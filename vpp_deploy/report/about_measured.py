@@ -46,7 +46,7 @@ def _check(check: Parity, name: str) -> Iterator[Block]:
     agreement += "" if check.agreement is None else f"{percent(check.agreement)} of the {unit}s."
     yield Block(
         f"{check.backend}: {'passed' if check.passed else 'FAILED'}",
-        text=f"{check.precision}{compared}{of}, {check.created}.{agreement}",
+        text=f"{check.precision}{compared}{of}, {check.created}.{agreement}{_latency(check)}",
         lines=[*check.problems[:_MOST_LINES], *check.notes[:_MOST_LINES]],
     )
     for mode, words in MODES.items():
@@ -72,6 +72,15 @@ def _check(check: Parity, name: str) -> Iterator[Block]:
         yield Block("Decisions", text=text, figure=drawn)
     if check.versions:
         yield Block("Versions", table=Table(list(check.versions.items())))
+
+
+def _latency(check: Parity) -> str:
+    if check.latency is None:
+        return ""
+    sides = f"PyTorch {milliseconds(check.latency.reference)} ms, engine {milliseconds(check.latency.engine)} ms"
+    return (
+        f" A call, median of {check.latency.calls}, taking turns: {sides}, {check.latency.speed_up:.2f} times as fast."
+    )
 
 
 def speed(report: Benchmark, name: str) -> Block:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from markupsafe import Markup
 
-from vpp_deploy.report.arithmetic import Arithmetic
+from vpp_deploy.engines.arithmetic import Arithmetic
 from vpp_deploy.report.measurements import Candidate
 from vpp_deploy.report.parity import Points
 from vpp_deploy.report.svg import GRID, INK, MUTED, SERIES, figure, to_svg

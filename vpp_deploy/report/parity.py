@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, model_validator
 
-from vpp_deploy.report.measurements import Count, Part, Share
+from vpp_deploy.report.measurements import Count, Part, Seconds, Share
 
 MODES: Final = {"teacher_forced": "teacher-forced", "free_running": "free-running"}
 _MOST: Final = 1e100
@@ -72,12 +72,22 @@ class Row(Part):
         return found
 
 
+class Latency(Part):
+    """Of a call, in seconds; see `vpp_deploy.parity.latency.Latency`."""
+
+    reference: Seconds
+    engine: Seconds
+    speed_up: Annotated[float, Field(ge=0, le=1e12)]
+    calls: Count
+
+
 class Parity(Part):
     """What `parity --json` wrote, of any task."""
 
     passed: bool
     backend: str
     precision: str
+    latency: Latency | None = None
     created: str
     source: str | None = None
     model: str | None = None

@@ -104,5 +104,5 @@ class Task:
     keeps_predictions: bool = False
     evaluated: str = "video"
     render_evaluation: Callable[[Any], RenderableType] | None = None
-    describe: Callable[[Manifest], Description]
+    describe: Callable[[Bundle], Description]
     page: Callable[[Bundle], Page]

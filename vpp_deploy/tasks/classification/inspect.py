@@ -8,7 +8,6 @@ from typing import Any, Final
 from rich.table import Table
 
 from vpp_deploy.bundle import Bundle, ClassificationManifest
-from vpp_deploy.bundle.manifest import Manifest
 from vpp_deploy.tasks.classification.figures import gflops, merging, tokens
 from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, share, tensors, worst
 from vpp_deploy.tasks.task import Description
@@ -18,9 +17,9 @@ _LISTED: Final = 3
 """Class names, of what may be a thousand."""
 
 
-def describe(manifest: Manifest) -> Description:
+def describe(bundle: Bundle) -> Description:
     """What an export made, and what it computes."""
-    classifier = ClassificationManifest.of(manifest, "this summary")
+    classifier = ClassificationManifest.of(bundle.manifest, "this summary")
     return Description(
         f"{classifier.model.name}, keep ratio {classifier.model.keep_schedule}, "
         f"{console.height_by_width(classifier.frame_size)}, batch {classifier.batch}, "

@@ -7,18 +7,19 @@ from typing import Any
 from rich.table import Table
 
 from vpp_deploy.bundle import Bundle, SegmentationManifest
-from vpp_deploy.bundle.manifest import Manifest
+from vpp_deploy.engines.arithmetic import count_arithmetic
 from vpp_deploy.tasks.inspect_page import Page, least_overlap, preprocessing, share, state_table, tensors, worst
 from vpp_deploy.tasks.task import Description
 from vpp_deploy.terminal import console
 
 
-def describe(manifest: Manifest) -> Description:
-    """What an export made."""
-    video = SegmentationManifest.of(manifest, "this summary")
+def describe(bundle: Bundle) -> Description:
+    """What an export made, and what it computes."""
+    video = SegmentationManifest.of(bundle.manifest, "this summary")
     return Description(
         f"{video.model.name}, keep schedule {video.model.keep_schedule}, {console.height_by_width(video.frame_size)}, "
-        f"{len(video.class_names)} classes of {video.model.dataset}"
+        f"{len(video.class_names)} classes of {video.model.dataset}",
+        _gflops(bundle),
     )
 
 
@@ -28,7 +29,7 @@ def page(bundle: Bundle) -> Page:
     spec = manifest.preprocessing
     resize = f"{spec.resize}, {spec.interpolation}, picture top left, padding right and below"
     return Page(
-        model=_model(manifest),
+        model=_model(manifest, _gflops(bundle)),
         sections=(
             ("Tokens kept", _selection_points(manifest)),
             ("Inputs and outputs", tensors(manifest)),
@@ -41,7 +42,24 @@ def page(bundle: Bundle) -> Page:
     )
 
 
-def _model(manifest: SegmentationManifest) -> Table:
+def _gflops(bundle: Bundle) -> list[tuple[str, str]]:
+    """Cost of a frame that is not the first, dense and pruned; one GFLOP is 10^9 multiply-accumulates."""
+    found = count_arithmetic(bundle)
+    blocks, other = sum(found.blocks), found.other
+    total, name = f"{(blocks + other) / 1e9:.2f}", "GFLOPs per frame"
+    if found.dense is None:
+        return [(name, f"{total}, of which transformer blocks {blocks / 1e9:.2f}; nothing is pruned")]
+    share = console.percent((blocks + other) / (found.dense + other))
+    return [
+        (
+            name,
+            f"dense {(found.dense + other) / 1e9:.2f}, pruned {total} ({share} of dense); of which transformer blocks "
+            f"dense {found.dense / 1e9:.2f}, pruned {blocks / 1e9:.2f} ({console.percent(blocks / found.dense)})",
+        )
+    ]
+
+
+def _model(manifest: SegmentationManifest, cost: list[tuple[str, str]]) -> Table:
     model, detection, patch = manifest.model, manifest.detection, manifest.patch_size
     rows, columns = manifest.token_grid
     return console.facts(
@@ -51,6 +69,7 @@ def _model(manifest: SegmentationManifest) -> Table:
             ("classes", f"{len(manifest.class_names)} of {model.dataset}: {', '.join(manifest.class_names)}"),
             ("queries", f"{detection.num_queries} learned, up to {detection.max_tracks} tracks"),
             ("detections", f"up to {detection.max_detections} candidates per frame"),
+            *cost,
         ]
     )
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from rich.console import RenderableType
 
-from vpp_deploy.bundle.manifest import Manifest
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.parity.report_table import counted
@@ -15,9 +14,9 @@ from vpp_deploy.tasks.task import Description
 from vpp_deploy.terminal import console
 
 
-def describe(manifest: Manifest) -> Description:
+def describe(bundle: Bundle) -> Description:
     """What an export made."""
-    model = TensorsManifest.of(manifest, "this summary")
+    model = TensorsManifest.of(bundle.manifest, "this summary")
     state = counted(len(model.state), "state tensor") if model.state else "no state"
     return Description(
         f"{model.model.name}, keep {model.model.keep_schedule}, {counted(len(model.inputs), 'input')}, "

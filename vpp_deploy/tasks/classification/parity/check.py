@@ -21,6 +21,7 @@ from vpp_deploy.frames import Frame
 from vpp_deploy.media.location import shown
 from vpp_deploy.media.reader import VideoReader
 from vpp_deploy.parity.arguments import check_arguments, expected_count
+from vpp_deploy.parity.latency import Stopwatch
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import ClassifierTolerances
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity, SampleParity
@@ -98,6 +99,7 @@ def check_classification(
                 requested_samples=frames,
                 source_problem=pictures.problem if isinstance(pictures, VideoReader) else None,
                 tolerances=tolerances,
+                latency=comparison.stopwatch.latency(),
             )
 
         comparison = _Comparison(manifest, reference or open_engine(bundle, TORCH), engine, tolerances)
@@ -142,6 +144,10 @@ class _Turn:
 class _Comparison:
     """Both sides of a parity check.
 
+    Attributes:
+        session: the engine's.
+        stopwatch: how long both sides took, batch by batch.
+
     Args:
         manifest: of the bundle.
         reference: gives the truth.
@@ -155,11 +161,13 @@ class _Comparison:
         self.session = ClassificationSession(engine)
         self._manifest, self._tolerances = manifest, tolerances
         self._reference, self._stream = reference, reference.open_stream()
+        self.stopwatch = Stopwatch()
 
     def run(self, batch: Sequence[Sample]) -> _Turn:
         """Run both sides on a batch."""
         inputs = self.session.prepare(batch)
-        return _Turn(batch, inputs, self._stream.run(inputs), self.session.stream.run(inputs))
+        truth = self.stopwatch.reference(lambda: self._stream.run(inputs))
+        return _Turn(batch, inputs, truth, self.stopwatch.engine(lambda: self.session.stream.run(inputs)))
 
     def compare(self, turn: _Turn) -> list[SampleParity]:
         """Compare each image or clip, padding left out."""

@@ -6,7 +6,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import counted, difference_cells, difference_style, lines, table, title, verdict
+from vpp_deploy.parity.report_table import (
+    counted,
+    difference_cells,
+    difference_style,
+    latency_lines,
+    legend,
+    lines,
+    table,
+    title,
+    verdict,
+)
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity
 from vpp_deploy.tasks.classification.parity.sample import LOGITS
 
@@ -17,9 +27,13 @@ def render_classification(report: ClassificationParity) -> RenderableType:
     parts: list[RenderableType] = [title(report.backend, report.precision, count, report.source), _tensors(report)]
     if report.patches():
         parts.append(_patches(report))
+    batch = max(1, len(report.slots))
     parts += [_labels(report), *_slots(report)]
+    parts += latency_lines(report.latency, report.kind if batch == 1 else f"batch of {batch}")
     parts += lines("note", report.notes, "yellow")
     parts += lines("problem", report.problems, "red")
+    words = ("same", "ties", "mismatches", "other order", "overlap") if report.patches() else ()
+    parts += legend("max, cosine", *words)
     parts.append(verdict(report.problems))
     return Group(*parts)
 

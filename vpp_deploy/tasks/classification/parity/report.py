@@ -8,6 +8,7 @@ from functools import cached_property
 from statistics import fmean
 from typing import Any, Literal
 
+from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
 from vpp_deploy.parity.tolerances import ClassifierTolerances
@@ -53,6 +54,7 @@ class ClassificationParity:
         requested_samples: how many were asked for; None for all.
         source_problem: damage found in the source, or None.
         tolerances: the bar.
+        latency: how long both sides took a batch.
         created: UTC time of the check, ISO 8601.
     """
 
@@ -65,6 +67,7 @@ class ClassificationParity:
     requested_samples: int | None
     source_problem: str | None
     tolerances: ClassifierTolerances
+    latency: Latency | None = None
     created: str = field(default_factory=now)
 
     @property
@@ -145,6 +148,7 @@ class ClassificationParity:
                 "overlaps": self.overlaps(),
                 "labels": self.labels(),
                 "slots": self.slot_differences(),
+                "latency": self.latency and asdict(self.latency),
                 "tolerances": asdict(self.tolerances),
                 "versions": versions(self.backend),
             }
@@ -168,6 +172,7 @@ class ClassificationParity:
         - `overlaps`: by pruning point, `mean` and `minimum` share of kept patches in common.
         - `labels`: `top1_agreement`, `top5_agreement`, in [0, 1].
         - `slots`: by output, the largest difference between slots of a batch with the same content.
+        - `latency`: null, or `reference` and `engine` (median seconds of a batch), `speed_up`, `calls`; see `Latency`.
         - `tolerances`: see `ClassifierTolerances`. `versions`: by package.
         - `problems`, `notes`: lines for a human.
         - `per_sample`: a list; each has `indices`, `name`, and the fields of `SampleDifference`, with `comparable` and

@@ -26,6 +26,7 @@ from vpp_deploy.frames import Frame
 from vpp_deploy.media.location import shown
 from vpp_deploy.media.reader import VideoReader, read_video
 from vpp_deploy.parity.arguments import check_arguments, expected_count
+from vpp_deploy.parity.latency import Stopwatch
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tolerances import Tolerances
 from vpp_deploy.tasks.common import Progress
@@ -97,6 +98,7 @@ def check_parity(
                 requested_frames=frames,
                 video_problem=source.problem if isinstance(source, VideoReader) else None,
                 tolerances=tolerances,
+                latency=comparison.stopwatch.latency(),
             )
 
         comparison = _Comparison(reference or open_engine(bundle, TORCH), engine, tolerances)
@@ -128,6 +130,9 @@ class _Turn:
 class _Comparison:
     """The streams of a parity check, in step with each other.
 
+    Attributes:
+        stopwatch: how long PyTorch and the free-running engine took.
+
     Args:
         reference: gives the truth, and the inputs and the state for the teacher-forced stream.
         engine: runs two streams: one in a session of its own, one teacher-forced.
@@ -139,13 +144,14 @@ class _Comparison:
         self._manifest, self._tolerances = SegmentationManifest.of(engine.manifest, "this parity check"), tolerances
         self._reference_session, self._free_session = VideoSession(reference), VideoSession(engine)
         self._forced_stream = engine.open_stream()
+        self.stopwatch = Stopwatch()
 
     def compare(self, frame: Frame) -> FrameParity:
         """Run and compare the next frame."""
         before = self._reference_session.stream.snapshot()
         with np.errstate(invalid="ignore", over="ignore"):  # an engine may put out NaN: that is reported, not warned of
-            truth = _take_turn(self._reference_session, frame)
-            free = _take_turn(self._free_session, frame)
+            truth = _take_turn(self._reference_session, frame, self.stopwatch.reference)
+            free = _take_turn(self._free_session, frame, self.stopwatch.engine)
             forced = self._run_forced(truth.step.inputs, before)
             compare = partial(compare_frame, self._manifest, truth.step, tolerances=self._tolerances)
             return FrameParity(
@@ -178,10 +184,12 @@ class _Comparison:
         return Explainer(self._reference, inputs, before, self._tolerances.match_margin, self._tolerances.mask_margin)
 
 
-def _take_turn(session: VideoSession, frame: Frame) -> _Turn:
+def _take_turn(
+    session: VideoSession, frame: Frame, timed: Callable[[Callable[[], Mapping[str, Array]]], Mapping[str, Array]]
+) -> _Turn:
     """What `session(frame)` does, with the graph's inputs and outputs at hand."""
     frame = session.as_frame(frame)
     inputs = session.prepare(frame)
-    outputs = session.stream.run(inputs)
+    outputs = timed(lambda: session.stream.run(inputs))
     result = session.complete(frame, outputs)
     return _Turn(Step(inputs, outputs, session.stream.snapshot().tensors), result)

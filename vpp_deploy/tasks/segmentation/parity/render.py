@@ -6,7 +6,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import counted, difference_cells, difference_style, lines, table, title, verdict
+from vpp_deploy.parity.report_table import (
+    counted,
+    difference_cells,
+    difference_style,
+    latency_lines,
+    legend,
+    lines,
+    table,
+    title,
+    verdict,
+)
 from vpp_deploy.tasks.segmentation.parity.accuracy import TaskParity
 from vpp_deploy.tasks.segmentation.parity.report import ParityReport
 
@@ -17,11 +27,12 @@ def render(report: ParityReport) -> RenderableType:
     parts: list[RenderableType] = [title(report.backend, report.precision, count, report.video), _tensors(report)]
     if report.overlaps():
         parts.append(_selections(report))
-    parts.append(_tracks(report))
+    parts += [_tracks(report), *latency_lines(report.latency, "frame")]
     if report.task:
         parts += _task(report.task, report.tolerances.task)
     parts += lines("note", report.notes, "yellow")
     parts += lines("problem", report.problems, "red")
+    parts += legend("max, cosine", "forced", "free", "ties", "mismatches", "consequences", "overlap")
     parts.append(verdict(report.problems))
     return Group(*parts)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
 from vpp_deploy.parity.tolerances import Tolerances
@@ -31,6 +32,7 @@ class ParityReport:
         video_problem: damage found in the video, or None.
         tolerances: the bar.
         task: the accuracy of both sides on a data set; None if it was not compared.
+        latency: how long both sides took.
         created: UTC time of the check, ISO 8601.
     """
 
@@ -42,6 +44,7 @@ class ParityReport:
     video_problem: str | None
     tolerances: Tolerances
     task: TaskParity | None = None
+    latency: Latency | None = None
     created: str = field(default_factory=now)
 
     @property
@@ -129,6 +132,7 @@ class ParityReport:
                 "overlaps": self.overlaps(),
                 "tracks": self.tracks(),
                 "task": self.task and self.task.to_dict(),
+                "latency": self.latency and asdict(self.latency),
                 "tolerances": asdict(self.tolerances),
                 "versions": versions(self.backend),
             }
@@ -148,6 +152,7 @@ class ParityReport:
           `maximum_score_difference`, free-running.
         - `task`: null, or `data` (folder), `videos`, `frames`, `reference` and `engine` (see `Scores`), and
           `differences` in points of percent (`ap_track`, `map_bbox`, `map_segm`).
+        - `latency`: null, or `reference` and `engine` (median seconds of a frame), `speed_up`, `calls`; see `Latency`.
         - `tolerances`: see `Tolerances`. `versions`: by package.
         - `problems`, `notes`: lines for a human.
         - `per_frame`: a list; each has `index`, `phase`, `tracks` (see `TrackDifference`), `candidates_dropped` and

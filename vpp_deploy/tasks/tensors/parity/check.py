@@ -23,6 +23,7 @@ from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import tolerances_of
 from vpp_deploy.media.location import shown
 from vpp_deploy.parity.arguments import check_arguments, expected_count
+from vpp_deploy.parity.latency import Stopwatch
 from vpp_deploy.parity.report_common import telling
 from vpp_deploy.parity.tensors import TensorDifference, compare_tensors
 from vpp_deploy.tasks.common import Progress
@@ -71,6 +72,7 @@ def check_tensors(
             frames=tuple(compared),
             requested_frames=frames,
             tolerances=tolerances,
+            latency=comparison.stopwatch.latency(),
         )
 
     with _open(source, manifest, frames) as inputs:
@@ -91,20 +93,26 @@ def _open(
 
 
 class _Comparison:
-    """The streams of a parity check, in step with each other."""
+    """The streams of a parity check, in step with each other.
+
+    Attributes:
+        stopwatch: how long PyTorch and the free-running engine took.
+    """
 
     def __init__(self, reference: Engine, engine: Engine) -> None:
         sessions = [TensorSession(one, allow_nonfinite=True) for one in (reference, engine)]
         self._reference, self._free = sessions
         self._forced = engine.open_stream() if engine.manifest.state else None
+        self.stopwatch = Stopwatch()
 
     def compare(self, number: int, inputs: Inputs) -> FrameParity:
         """Run and compare the next frame."""
         before = self._reference.snapshot()
         prepared = self._reference.prepare(inputs)
         with np.errstate(invalid="ignore", over="ignore"):  # an engine may put out NaN: that is reported, not warned of
-            truth = {**self._reference(prepared), **self._reference.snapshot().tensors}
-            free = {**self._free(prepared), **self._free.snapshot().tensors}
+            truth = {**self.stopwatch.reference(lambda: self._reference(prepared))}
+            truth |= self._reference.snapshot().tensors
+            free = {**self.stopwatch.engine(lambda: self._free(prepared)), **self._free.snapshot().tensors}
             running = _compare(truth, free)
             if self._forced is None:
                 return FrameParity(number, before.phase, running, None)

@@ -6,7 +6,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import counted, difference_cells, difference_style, lines, table, title, verdict
+from vpp_deploy.parity.report_table import (
+    counted,
+    difference_cells,
+    difference_style,
+    latency_lines,
+    legend,
+    lines,
+    table,
+    title,
+    verdict,
+)
 from vpp_deploy.tasks.tensors.parity.report import TensorParity
 
 
@@ -18,8 +28,10 @@ def render_tensors(report: TensorParity) -> RenderableType:
         parts.append(_floats(report))
     if report.unequal("teacher_forced"):
         parts.append(_others(report))
+    parts += latency_lines(report.latency, "call")
     parts += lines("note", report.notes, "yellow")
     parts += lines("problem", report.problems, "red")
+    parts += legend("max, cosine", "forced", "free")
     parts.append(verdict(report.problems))
     return Group(*parts)
 

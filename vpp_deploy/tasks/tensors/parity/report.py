@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.messages import not_finite
 from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
@@ -59,6 +60,7 @@ class TensorParity:
         frames: the frames that were compared, in order; at least one.
         requested_frames: how many were asked for; None for all.
         tolerances: the bar.
+        latency: how long both sides took a frame.
         created: UTC time of the check, ISO 8601.
     """
 
@@ -68,6 +70,7 @@ class TensorParity:
     frames: tuple[FrameParity, ...]
     requested_frames: int | None
     tolerances: TensorTolerances
+    latency: Latency | None = None
     created: str = field(default_factory=now)
 
     @property
@@ -127,6 +130,7 @@ class TensorParity:
                 "passed": self.passed,
                 "problems": list(self.problems),
                 "notes": list(self.notes),
+                "latency": self.latency and asdict(self.latency),
                 "tolerances": asdict(self.tolerances),
                 "tensors": {mode: {name: asdict(worst) for name, worst in self.worst(mode).items()} for mode in modes},
                 "unequal": {mode: self.unequal(mode) for mode in modes},
