@@ -101,6 +101,8 @@ class ClassificationManifest(FrameManifest):
         pruning_points: where patches are pruned; none when the keep ratio is 1.
         sequential: each point chooses among what the one before kept (DynamicViT, EViT), not among all patches.
         cost: for one image or clip.
+        features: how many numbers the model gives instead of classes, as graph output `features` `[B, features]`
+            float32: an embedding, such as that of a CLIP's image tower. None for a model that tells classes apart.
     """
 
     task: ClassVar[str] = "classification"
@@ -115,6 +117,18 @@ class ClassificationManifest(FrameManifest):
     pruning_points: tuple[PruningPoint, ...]
     sequential: bool = False
     cost: CostSpec
+    features: Positive | None = None
+
+    @model_validator(mode="after")
+    def _classes_or_features(self) -> Self:
+        if self.features is not None and self.class_names:
+            raise ValueError(f"features: {self.features}, of a model of {len(self.class_names)} classes")
+        return self
+
+    @property
+    def output(self) -> str:
+        """The graph output that is not about patches: `logits` or `features`."""
+        return "logits" if self.features is None else "features"
 
     def memory_claims(self) -> Iterator[MemoryClaim]:
         """See `Manifest`; and a picture before it is cropped, the frames that a clip spans, and the maps."""

@@ -1,4 +1,4 @@
-"""All results as one Parquet file: a row for each instance, or for each label of a classifier."""
+"""All results as one Parquet file: a row for each instance, or for each label of a classifier or its features."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ def update_table(store: Store, items: Sequence[Item], run: str, task: str, scrat
     if _mark_of(store) == mark:
         return False
     rows_of, columns = _TASKS[task]
-    fields = [(name, pa.type_for_alias(kind)) for name, kind in columns.items()]
+    vector = pa.list_(pa.float32())
+    fields = [(name, vector if kind == _VECTOR else pa.type_for_alias(kind)) for name, kind in columns.items()]
     schema = pa.schema(fields, metadata={_MADE_OF: mark.encode()})
     path = scratch / TABLE
     with (
@@ -108,10 +109,13 @@ def _labels(line: Row) -> Iterator[Row]:
     indices = line["indices"]
     common = {"frame": indices[0], "last_frame": indices[-1], "time": line["time"], "name": line.get("name")}
     height, width = line["size"]
-    for rank, label in enumerate(line["labels"]):
+    if "features" in line:  # of a model without classes
+        yield {**common, "height": height, "width": width, "features": line["features"]}
+    for rank, label in enumerate(line.get("labels", ())):
         yield {**common, "height": height, "width": width, "rank": rank, **label}
 
 
+_VECTOR: Final = "list of float32"
 _PLACE: Final = {"video": "string", "frame": "int32", "time": "float64", "name": "string"}
 _COMMON: Final = {
     **_PLACE,
@@ -124,6 +128,6 @@ _COMMON: Final = {
 _BOX: Final = {"x1": "float32", "y1": "float32", "x2": "float32", "y2": "float32"}
 _TASKS: Final[dict[str, tuple[Callable[[Row], Iterator[Row]], dict[str, str]]]] = {
     "segmentation": (_instances, {**_COMMON, "identity": "int64", **_BOX, "counts": "string"}),
-    "classification": (_labels, {**_COMMON, "last_frame": "int32", "rank": "int32"}),
+    "classification": (_labels, {**_COMMON, "last_frame": "int32", "rank": "int32", "features": _VECTOR}),
 }
 """What the rows of a task are, and the types of their columns."""

@@ -89,6 +89,8 @@ class Classifier:
         weights: where they come from.
         sequential: each point chooses among what the one before kept, so that its choice follows from earlier ones.
         clip: what a clip is; None for a model of images.
+        features: what it gives is an embedding; there are no class names then.
+        features: what it gives is an embedding; there are no class names then.
         proposal, merged, final_tokens, proposal_weights: see `ClassificationManifest` and `Provenance`.
     """
 
@@ -110,6 +112,7 @@ class Classifier:
     merged: int = 0
     final_tokens: int | None = None
     proposal_weights: WeightsProvenance | None = None
+    features: bool = False
 
 
 def export_classifier(request: ExportRequest, make: Callable[[], Classifier], batch: int = 1) -> Bundle:
@@ -161,7 +164,7 @@ def write_classifier(
     with torch.no_grad():
         output = graph(example)
     points = _pruning_points(classifier, output)
-    signed = _signature(example, output, points)
+    signed = _signature(example, output, points, "features" if classifier.features else "logits")
     progress(Step("tracing the model graph", 0.4))
     graphs: Graphs = {"model": (trace(_Flat(graph), signed, classifier.name, "classifier.model"), signed)}
     progress(Step("writing the bundle", 0.9))
@@ -190,6 +193,7 @@ def write_classifier(
             pruning_points=points,
             sequential=classifier.sequential,
             cost=classifier.cost,
+            features=output.logits.shape[1] if classifier.features else None,
             graphs=graph_specs(graphs),
             weights_file=WEIGHTS_FILE,
             provenance=provenance(classifier.weights, classifier.proposal_weights),
@@ -217,7 +221,7 @@ class ClassifierReference(LoadedEngine):
         manifest = ClassificationManifest.of(bundle.manifest, "the reference of a classifier")
         super().__init__(manifest)
         self._bundle = bundle
-        self._points = manifest.pruning_points
+        self._points, self._output = manifest.pruning_points, manifest.output
         self._graph = ClassifierGraph(model.requires_grad_(False), manifest.preprocessing)
 
     @property
@@ -245,7 +249,7 @@ class ClassifierReference(LoadedEngine):
         (pixels,) = feed.values()
         with torch.inference_mode(), refusals_of(self._bundle):
             output = self._graph(torch.from_numpy(pixels))
-        values = {"logits": output.logits}
+        values = {self._output: output.logits}
         for point, significance, kept in zip(self._points, output.significance, output.kept, strict=True):
             values[point.significance_output] = significance
             if point.kept_output is not None:
@@ -319,8 +323,8 @@ def _pruning_points(classifier: Classifier, output: ClassifierOutput) -> tuple[P
     return tuple(points)
 
 
-def _signature(example: Tensor, output: ClassifierOutput, points: Sequence[PruningPoint]) -> GraphSignature:
-    names = ["logits"]
+def _signature(example: Tensor, output: ClassifierOutput, points: Sequence[PruningPoint], first: str) -> GraphSignature:
+    names = [first]
     for point in points:
         names += [point.significance_output, *([point.kept_output] if point.kept_output else [])]
     return GraphSignature(

@@ -13,7 +13,7 @@ class ClassifierOutput(NamedTuple):
     """Outputs of a pruned classifier.
 
     Attributes:
-        logits: `[B, classes]`.
+        logits: `[B, classes]`; of a model without classes its features `[B, C]`.
         significance: one map per pruning point, `[B, rows, columns]` (clips: `[B, layers, rows, columns]`), larger is
             more significant and 0 where the patch was pruned before; where tokens that were fused before compete too,
             `[B, N + fused]`: the N patches row-major, then the fused tokens. Empty when nothing is pruned.

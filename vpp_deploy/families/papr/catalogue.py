@@ -14,7 +14,7 @@ from vpp_deploy.errors import CheckpointError, ConfigError, ExportError
 from vpp_deploy.exporters.checkpoint import CheckpointFile
 from vpp_deploy.exporters.randomise import randomise_
 from vpp_deploy.families.papr.config import PaprConfig
-from vpp_deploy.families.papr.inputs import check_classes, class_count
+from vpp_deploy.families.papr.inputs import check_classes, check_features, class_count
 from vpp_deploy.families.papr.model import PaprModel, architecture_of
 from vpp_deploy.families.papr.names import (
     CATALOGUE,
@@ -52,13 +52,16 @@ def lookup(name: str) -> CatalogueEntry:
     raise ExportError(f"unknown model {name!r}; {hint}")
 
 
-def papr_model(config: PaprConfig, *, weights: WeightInit = None, proposal_weights: WeightInit = None) -> PaprModel:
+def papr_model(
+    config: PaprConfig, *, weights: WeightInit = None, proposal_weights: WeightInit = None, features: bool = False
+) -> PaprModel:
     """A pruned model, ready for inference.
 
     Args:
         config: which.
         weights: of the base model.
         proposal_weights: of the proposal; not looked at when the keep ratio is 1.
+        features: the model must have no classes, and what it gives is its embedding.
 
     Raises:
         ExportError: unknown model or proposal, a structure that cannot be pruned, or a size that does not fit.
@@ -70,7 +73,9 @@ def papr_model(config: PaprConfig, *, weights: WeightInit = None, proposal_weigh
     with torch.device("meta"):  # what does not fit should be known before anything is fetched
         trial = base_model(entry, classes=config.classes)
         PaprModel(trial, None, config.keep, config.stages, config.merge)
-    if config.classes is None:
+    if features:
+        check_features(entry, trial)
+    elif config.classes is None:
         check_classes(entry, trial)
     elif weights is None:
         _check_published_classes(entry, config.classes)

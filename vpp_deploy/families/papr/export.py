@@ -81,14 +81,16 @@ def _classifier(
     config = replace(config, proposal=fitting_proposal(entry, config.proposal))
     assert config.proposal is not None
     weights, proposal_weights = sources_of(entry, config.proposal, request, options)
-    model = papr_model(config, weights=weights.weights, proposal_weights=proposal_weights.weights)
+    model = papr_model(
+        config, weights=weights.weights, proposal_weights=proposal_weights.weights, features=options.features
+    )
     base: Any = model.base.model
     _check_labels(entry, labels, class_count(base))
     size = config.size or frame_size_of(entry, base)
-    config = replace(config, size=size, classes=class_count(base))
+    config = replace(config, size=size, classes=class_count(base) or None)
     clip = clip_of(entry, base)
     cost = count_flops(model, (3, *(() if clip is None else (clip.frames,)), *size))
-    dataset, class_names = ("custom", tuple(labels)) if labels is not None else classes_of(entry, base)
+    dataset, class_names = _classes(entry, base, options, labels)
     return Classifier(
         model=model,
         name=PREFIX + entry.name,
@@ -107,6 +109,7 @@ def _classifier(
         merged=config.merge,
         final_tokens=_final_tokens(model.base, cost.stages),
         proposal_weights=proposal_weights.record if model.proposal is not None else None,
+        features=options.features,
     )
 
 
@@ -153,6 +156,14 @@ def sources_of(
             feature_name,
         ),
     )
+
+
+def _classes(
+    entry: CatalogueEntry, base: Any, options: PaprOptions, labels: Sequence[str] | None
+) -> tuple[str, tuple[str, ...]]:
+    if options.features:
+        return "features", ()
+    return ("custom", tuple(labels)) if labels is not None else classes_of(entry, base)
 
 
 def _check_labels(entry: CatalogueEntry, labels: Sequence[str] | None, classes: int) -> None:

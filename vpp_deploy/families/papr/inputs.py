@@ -75,17 +75,35 @@ def check_classes(entry: CatalogueEntry, base: Any) -> None:
             of CLIP and its like give an embedding.
     """
     count = class_count(base)
+    if count and _has_classes(entry, base):
+        return
     advice = "choose weights that were fine-tuned for classes (such names often end in _ft_in1k)"
     if count == 0:
         raise ExportError(
-            f"{entry.name} has no class head, only features; {advice}, or give --labels and a --checkpoint"
+            f"{entry.name} has no class head, only features; export those with --features, {advice}, or give --labels "
+            "and a --checkpoint"
         )
-    if entry.clips or count != base.pretrained_cfg["num_classes"] or infer_imagenet_subset(base) is not None:
-        return
     raise ExportError(
         f"{entry.name} gives {count} numbers that are no label set known to timm: an embedding, such as that of "
-        f"a CLIP's image tower, has no classes; {advice}, or name its {count} classes with --labels"
+        f"a CLIP's image tower, has no classes; export it with --features, {advice}, or name its {count} classes with "
+        "--labels"
     )
+
+
+def check_features(entry: CatalogueEntry, base: Any) -> None:
+    """See that a model of a library gives an embedding, and not classes.
+
+    Raises:
+        ExportError: it tells classes apart.
+    """
+    if class_count(base) and _has_classes(entry, base):
+        raise ExportError(f"{entry.name} tells {class_count(base)} classes apart; leave --features out")
+
+
+def _has_classes(entry: CatalogueEntry, base: Any) -> bool:
+    """Whether what the head gives is a label set, or of a size that somebody chose."""
+    chosen = entry.clips or class_count(base) != base.pretrained_cfg["num_classes"]
+    return chosen or infer_imagenet_subset(base) is not None
 
 
 def _clip_classes(base: Any) -> tuple[str, tuple[str, ...]]:

@@ -47,6 +47,7 @@ class PaprOptions:
         shown="those that the library knows",
         type=Path,
     )
+    features: bool = option(False, "Export the embedding of a model that tells no classes apart, such as CLIP's.")
     batch: int = option(1, "Images or clips that the graph takes at once.", metavar="N", minimum=1, maximum=4096)
 
 
@@ -104,6 +105,8 @@ def check(request: ExportRequest, options: PaprOptions) -> None:
         raise UsageError("--proposal-weights chooses among the weights of a --proposal-checkpoint; give one")
     check_exists(request.checkpoint)
     check_exists(options.proposal_checkpoint)
+    if options.features and options.labels is not None:
+        raise UsageError("--features is for models without classes, and --labels names classes; give one of them")
     if isinstance(options.labels, Path):
         read_labels(options.labels)
 

@@ -118,6 +118,8 @@ def _writers(bundle: Bundle, name: str, graphs: Graphs, settings: Settings, top:
             raise UsageError(f"graphs {graphs}: {manifest.model.name} is a classifier; it is served with graphs python")
         if top < 1:
             raise UsageError(f"top is {top}; ask for at least 1 label")
+        if manifest.features is not None:
+            raise UsageError(f"{manifest.model.name} gives features and no classes; Triton's models answer with labels")
         parameters = {"engine": settings.engine, "threads": str(settings.threads), "top": str(top)}
         text = classifier_configuration(name, manifest, parameters)
         return {name: partial(_write_python, bundle, settings.engine, text, "classifier")}

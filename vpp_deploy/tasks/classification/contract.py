@@ -20,9 +20,10 @@ def check_contract(manifest: ClassificationManifest) -> None:
         contract.refuse("model", f"has {len(inputs)} inputs instead of one")
     clip = () if manifest.clip is None else (manifest.clip.frames,)
     contract.require("model", "input", inputs[0].name, "uint8", (manifest.batch, *clip, *manifest.frame_size, 3))
-    if not manifest.class_names:
+    if not manifest.class_names and manifest.features is None:
         contract.refuse("model", "knows no class")
-    contract.require("model", "output", "logits", "float32", (manifest.batch, len(manifest.class_names)))
+    width = len(manifest.class_names) if manifest.features is None else manifest.features
+    contract.require("model", "output", manifest.output, "float32", (manifest.batch, width))
     for point in manifest.pruning_points:
         tokens = prod(point.grid) + point.fused
         grid = (tokens,) if point.fused else point.grid

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from os import PathLike
 from typing import Final
 
+import numpy as np
 from rich.table import Table
 
 from vpp_deploy.engines.protocols import Engine
@@ -40,9 +41,12 @@ def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
             session, source, outputs, max_frames=request.max_frames, progress=progress, each=keep, window=window
         )
     if not outputs.paths:
-        console.show(label_table(first, session.manifest.class_names))
+        features = session.manifest.features is not None
+        console.show(feature_table(first) if features else label_table(first, session.manifest.class_names))
         if (more := summary.samples - len(first)) > 0:
             console.say(f"… and {more} more, use --json")
+        if features:
+            console.say("their numbers: -o FILE.npz, or --json FILE")
     show_summary(summary, source, outputs, clips=session.manifest.clip is not None)
     if summary.problem:
         decoded = console.counted(summary.frames, "frame")
@@ -61,6 +65,17 @@ def label_table(results: Sequence[ClassificationResult], class_names: Sequence[s
                 "   ".join(f"{console.percent(score)} {_short(class_names[label])}" for label, score in labels)
             ),
         )
+    return table
+
+
+def feature_table(results: Sequence[ClassificationResult]) -> Table:
+    """A line for each image or clip: how many numbers its embedding has, and how long that is."""
+    clips = any(len(result.indices) > 1 for result in results)
+    table = console.table("frames" if clips else "image", "features", "norm")
+    for result in results:
+        if result.features is not None:
+            norm = float(np.linalg.norm(result.features))
+            table.add_row(console.one_line(_what(result)), str(len(result.features)), f"{norm:.4g}")
     return table
 
 

@@ -23,7 +23,9 @@ def describe(bundle: Bundle) -> Description:
     return Description(
         f"{classifier.model.name}, keep ratio {classifier.model.keep_schedule}, "
         f"{console.height_by_width(classifier.frame_size)}, batch {classifier.batch}, "
-        f"{len(classifier.class_names)} classes of {classifier.model.dataset}",
+        f"{len(classifier.class_names)} classes of {classifier.model.dataset}"
+        if classifier.features is None
+        else f"{classifier.features} features",
         [*gflops(classifier), *tokens(classifier)],
     )
 
@@ -39,7 +41,7 @@ def page(bundle: Bundle) -> Page:
             ("Inputs and outputs", tensors(manifest)),
             ("Preprocessing", preprocessing(_resize(manifest), spec.colour, spec.mean, spec.std)),
         ),
-        results="labels and kept patches",
+        results="labels and kept patches" if manifest.features is None else "features and kept patches",
         measure=f"vpp-deploy parity {bundle.shell_path} --input {'VIDEO' if manifest.clip else 'IMAGES'}",
         parity=_parity,
     )
@@ -54,7 +56,9 @@ def _model(manifest: ClassificationManifest) -> Table:
         ("proposal", manifest.proposal or "none: nothing is pruned"),
         ("image" if clip is None else "frame", size),
         ("batch", str(manifest.batch)),
-        ("classes", f"{len(names)} of {model.dataset}: {listed}"),
+        ("classes", f"{len(names)} of {model.dataset}: {listed}")
+        if manifest.features is None
+        else ("features", f"{manifest.features} numbers; no classes"),
         *gflops(manifest),
         *merging(manifest),
     ]
@@ -89,5 +93,9 @@ def _parity(summary: Any) -> str:
     return (
         f"on {summary['samples']} samples{source}, {summary['created']}: {worst(summary['tensors'])}, "
         f"kept patches in common at least {least_overlap(summary['overlaps'])}, "
-        f"same label in {share(summary['labels']['top1_agreement'])}"
+        + (
+            f"same label in {share(summary['labels']['top1_agreement'])}"
+            if summary["labels"] is not None
+            else "features compared number by number"
+        )
     )

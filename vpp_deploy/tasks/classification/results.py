@@ -33,6 +33,7 @@ class ClassificationResult:
         kept: positions `[K]` int32 of the patches that stayed, by pruning point; row-major on that grid, most
             significant first. Tokens that were fused of pruned patches (EViT) have no place and are left out.
         seconds: share of this image or clip in its batch's wall time by part (`engine`, `host`), in seconds.
+        features: `[C]` float32, what a model without classes gives; it has no labels then. None of a classifier.
         manifest: of the bundle; None from a `ClassificationSession`. A model's results hold it and the `sample`.
         sample: the image, or the frames of the clip, that went in.
     """
@@ -46,6 +47,7 @@ class ClassificationResult:
     significance: Mapping[str, npt.NDArray[np.float32]]
     kept: Mapping[str, npt.NDArray[np.int32]]
     seconds: Mapping[str, float]
+    features: npt.NDArray[np.float32] | None = None
     manifest: ClassificationManifest | None = None
     sample: tuple[Frame, ...] = ()
 
@@ -63,8 +65,10 @@ class ClassificationResult:
         """The most probable class and its probability.
 
         Raises:
-            UsageError: as `names`.
+            UsageError: as `names`; or the model tells no classes apart.
         """
+        if not len(self.labels):
+            raise UsageError("this model tells no classes apart; its result has features")
         return self.names[0], float(self.scores[0])
 
     @property

@@ -10,6 +10,10 @@ from os import PathLike
 from pathlib import Path
 from time import perf_counter
 
+import numpy as np
+
+from vpp_deploy.engines.protocols import Array
+from vpp_deploy.files.arrays import ARRAYS, ArraysWriter
 from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
@@ -30,7 +34,8 @@ class ClassificationOutputs:
     """What to write; None leaves one out.
 
     Attributes:
-        overlay: a video, one picture, or a folder of PNG pictures, see `OverlayOutput`.
+        overlay: a video, one picture, or a folder of PNG pictures, see `OverlayOutput`; of a model without classes an
+            `.npz` file, too, of arrays `features` `[N, C]`, `names` `[N]` and `indices` `[N]` of the first frames.
         json_lines: one JSON object per image or clip and line, see `ClassificationLinesWriter`.
         style: of the overlay.
     """
@@ -115,8 +120,12 @@ def run_classification(
         frames = _Frames(stack.enter_context(ReadAhead(reader, depths.ahead)))
         behind = stack.enter_context(WriteBehind(depths.behind))
         sinks: list[Callable[[ClassificationResult], None]] = [each]
-        if outputs.overlay is not None or window is not None:
-            overlay = group.add(OverlayWriter(outputs.overlay, reader, session.manifest, outputs.style, window))
+        overlay_path = outputs.overlay
+        if session.manifest.features is not None and overlay_path is not None and overlay_path.suffix == ARRAYS:
+            arrays, overlay_path = group.add(ArraysWriter(overlay_path)), None
+            sinks.append(lambda result: arrays.append(_arrays(result)))
+        if overlay_path is not None or window is not None:
+            overlay = group.add(OverlayWriter(overlay_path, reader, session.manifest, outputs.style, window))
             frames.observe = overlay.add
             sinks.append(lambda result: behind.submit(partial(overlay.write, result), drawing.append))
         if outputs.json_lines is not None:
@@ -142,6 +151,11 @@ def run_classification(
         seconds=seconds | {"decode": frames.seconds, "write": seconds["write"] + sum(drawing)},
         problem=reader.problem,
     )
+
+
+def _arrays(result: ClassificationResult) -> dict[str, Array]:
+    assert result.features is not None  # of a model whose results all have them
+    return {"features": result.features, "names": np.array(result.name), "indices": np.array(result.indices[0])}
 
 
 class _Frames(Iterator[Frame]):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from math import prod
 from time import perf_counter
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,10 @@ from vpp_deploy.tasks.contract import check_finite, check_range
 
 Sample = tuple[Frame, ...]
 """What the model classifies at once: one image, or the frames of a clip."""
+
+
+_NO_LABELS: Final[npt.NDArray[np.int64]] = np.empty(0, np.int64)
+_NO_SCORES: Final[npt.NDArray[np.float32]] = np.empty(0, np.float32)
 
 
 class ClassificationSession:
@@ -134,7 +139,9 @@ class ClassificationSession:
 
     def _result(self, sample: Sample, outputs: Mapping[str, Array]) -> ClassificationResult:
         points = self.manifest.pruning_points
-        labels, scores = top_labels(outputs["logits"], self.top)
+        values = outputs[self.manifest.output]
+        is_embedding = self.manifest.features is not None
+        labels, scores = (_NO_LABELS, _NO_SCORES) if is_embedding else top_labels(values, self.top)
         return ClassificationResult(
             indices=tuple(frame.index for frame in sample),
             time=sample[0].time,
@@ -145,6 +152,7 @@ class ClassificationSession:
             significance={point.name: patch_map(point, outputs[point.significance_output]) for point in points},
             kept={point.name: kept_patches(point, kept_tokens(point, outputs)) for point in points},
             seconds={},
+            features=values.copy() if is_embedding else None,
         )
 
 

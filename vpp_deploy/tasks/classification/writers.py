@@ -19,7 +19,8 @@ class ClassificationLinesWriter(JsonLinesFile):
     """One JSON object per image or clip and line; see `JsonLinesFile` for what an error leaves.
 
     A line holds: `indices` of the frames the model saw, `time` of the first (seconds or null), `name` (images only),
-    `size` [height, width] of the source, `labels` (each: `label`, `class`, `score`; most probable first), and for each
+    `size` [height, width] of the source, `labels` (each: `label`, `class`, `score`; most probable first) or, of a model
+    without classes, `features` (numbers, 9 significant digits, which is all of a float32), and for each
     pruning point by name: `kept` (positions, most significant first), `keep_ratios`, and `significance` (nested lists
     in the shape of the point's grid, 6 significant digits); then `seconds` by part.
 
@@ -51,14 +52,22 @@ def classification_record(result: ClassificationResult, class_names: Sequence[st
         "time": None if result.time is None else float(result.time),
         **({"name": result.name} if result.name else {}),
         "size": list(result.original_size),
-        "labels": [
-            {"label": label, "class": class_names[label], "score": round(score, _DIGITS)}
-            for label, score in zip(result.labels.tolist(), result.scores.tolist(), strict=True)
-        ],
+        **_answer(result, class_names),
         "kept": {point: positions.tolist() for point, positions in result.kept.items()},
         "keep_ratios": result.keep_ratios,
         "significance": {point: _rounded(values) for point, values in result.significance.items()},
         "seconds": dict(result.seconds),
+    }
+
+
+def _answer(result: ClassificationResult, class_names: Sequence[str]) -> dict[str, Any]:
+    if result.features is not None:
+        return {"features": [float(f"{value:.9g}") for value in result.features.tolist()]}
+    pairs = zip(result.labels.tolist(), result.scores.tolist(), strict=True)
+    return {
+        "labels": [
+            {"label": label, "class": class_names[label], "score": round(score, _DIGITS)} for label, score in pairs
+        ]
     }
 
 

@@ -4,66 +4,23 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from vpp_deploy.engines.protocols import Array, Engine
-from vpp_deploy.errors import OutputError, UsageError
-from vpp_deploy.files.outputs import OutputFile, OutputGroup, OutputWriter
+from vpp_deploy.errors import UsageError
+from vpp_deploy.files.arrays import ArraysWriter
+from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.media.json_lines import JsonLinesFile
 from vpp_deploy.tasks.task import RunRequest
 from vpp_deploy.tasks.tensors.options import RunOptions
 from vpp_deploy.tasks.tensors.session import TensorSession
-from vpp_deploy.tasks.tensors.source import ARRAYS, open_source
+from vpp_deploy.tasks.tensors.source import open_source
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import frame_bar
-
-
-class ArraysWriter(OutputWriter):
-    """The outputs of all frames in an `.npz` file: an array `[frames, ...]` for each. They wait in memory until then.
-
-    Args:
-        path: the target.
-
-    Raises:
-        OutputError: another extension, or the target cannot be written. Raised here, before the first frame.
-    """
-
-    def __init__(self, path: Path) -> None:
-        if path.suffix.lower() != ARRAYS:
-            raise OutputError(f"{path}: outputs of plain tensors are written as {ARRAYS}; use that extension")
-        self._output = OutputFile(path)
-        self._frames: list[dict[str, Array]] = []
-
-    def append(self, outputs: dict[str, Array]) -> None:
-        """Take the outputs of the next frame."""
-        self._frames.append({name: array.copy() for name, array in outputs.items()})
-
-    def finish(self) -> None:
-        """Write the arrays.
-
-        Raises:
-            OutputError: writing failed.
-        """
-        names = self._frames[0] if self._frames else {}
-        arrays: dict[str, Any] = {name: np.stack([frame[name] for frame in self._frames]) for name in names}
-        try:
-            with self._output.open() as file:
-                np.savez(file, **arrays)
-        except OSError as error:
-            raise self._output.failure(error) from error
-
-    def commit(self) -> None:
-        """Give the file its name."""
-        self._output.commit()
-
-    def discard(self) -> None:
-        """Give up: leave nothing behind."""
-        self._output.discard()
 
 
 @dataclass(frozen=True, slots=True)

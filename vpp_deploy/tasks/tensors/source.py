@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from itertools import islice
 from os import PathLike
 from pathlib import Path
-from typing import Final
 
 from vpp_deploy.bundle.manifest import TensorSpec
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.engines.protocols import Array
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.arrays import ARRAYS
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.reader import read_video
 from vpp_deploy.media.selection import ALL
@@ -21,7 +21,6 @@ from vpp_deploy.tasks.tensors.arrays import Column, open_arrays
 
 Inputs = Mapping[str, Array]
 """The inputs of one frame by name."""
-ARRAYS: Final = ".npz"
 
 
 @contextmanager

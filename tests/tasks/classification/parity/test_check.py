@@ -399,7 +399,9 @@ def test_another_label_is_noted(papr_bundle: Bundle, engine: Engine, frames: lis
     perturbed = PerturbedEngine(engine, turn, first_frame=0)
     report = check_classification(papr_bundle, perturbed, frames, reference=engine)
     assert report.labels() == {"top1_agreement": 0.0, "top5_agreement": 0.0}
-    reference, other = report.samples[0].difference.best
+    best = report.samples[0].difference.best
+    assert best is not None
+    reference, other = best
     assert f"image 0 (0.png): label {other}, not {reference}" in report.notes
 
 

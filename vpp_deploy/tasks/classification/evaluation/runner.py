@@ -66,12 +66,16 @@ def evaluate(
         progress: called before each file of each run, and at the end.
 
     Raises:
-        UsageError: no engine, an unknown one, one twice, or one of another bundle; models of images and of clips.
+        UsageError: a model without classes; models of images and of clips together; no engine, an unknown one, one
+            twice, or one of another bundle.
         DatasetError: see `open_pictures`; or a class that a model does not have; or every file has a fault.
         VideoError: a file cannot be decoded.
     """
     check_engines(engines)
     manifests = [ClassificationManifest.of(bundle.manifest, "evaluation of classifiers") for bundle in bundles]
+    for manifest in manifests:
+        if manifest.features is not None:
+            raise UsageError(f"{manifest.model.name} gives features and no classes, so that none can be right")
     if len({manifest.clip is None for manifest in manifests}) > 1:
         raise UsageError("models of images and of clips cannot be evaluated on the same files; evaluate them apart")
     if not isinstance(data, LabelledPictures):

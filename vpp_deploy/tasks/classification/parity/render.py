@@ -18,7 +18,7 @@ from vpp_deploy.parity.report_table import (
     verdict,
 )
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity
-from vpp_deploy.tasks.classification.parity.sample import LOGITS
+from vpp_deploy.tasks.classification.parity.sample import ANSWERS
 
 
 def render_classification(report: ClassificationParity) -> RenderableType:
@@ -28,7 +28,7 @@ def render_classification(report: ClassificationParity) -> RenderableType:
     if report.patches():
         parts.append(_patches(report))
     batch = max(1, len(report.slots))
-    parts += [_labels(report), *_slots(report)]
+    parts += [*_labels(report), *_slots(report)]
     parts += latency_lines(report.latency, report.kind if batch == 1 else f"batch of {batch}")
     parts += lines("note", report.notes, "yellow")
     parts += lines("problem", report.problems, "red")
@@ -40,7 +40,7 @@ def render_classification(report: ClassificationParity) -> RenderableType:
 
 def _tensors(report: ClassificationParity) -> Table:
     grid = table(
-        "\nTensors: difference; of significance maps, relative to their largest value",
+        "\nTensors: difference; of features and significance maps, relative to their largest value",
         "tensor",
         "max",
         "mean",
@@ -74,23 +74,28 @@ def _patches(report: ClassificationParity) -> Table:
     return grid
 
 
-def _labels(report: ClassificationParity) -> Text:
+def _labels(report: ClassificationParity) -> list[Text]:
     labels = report.labels()
-    return Text(
-        f"Labels: the same best one for {labels['top1_agreement']:.1%} of the {report.kind}s, "
-        f"{labels['top5_agreement']:.1%} of the five best in common"
-    )
+    if labels is None:
+        return []
+    return [
+        Text(
+            f"Labels: the same best one for {labels['top1_agreement']:.1%} of the {report.kind}s, "
+            f"{labels['top5_agreement']:.1%} of the five best in common"
+        )
+    ]
 
 
 def _slots(report: ClassificationParity) -> list[Text]:
     differences = report.slot_differences()
     if not differences:
         return []
-    logits = differences.pop(LOGITS)
+    answer = next(name for name in differences if name in ANSWERS)
+    value = differences.pop(answer)
     significance = f", significance {max(differences.values()):.1e}" if differences else ""
     batch = len(report.slots)
-    return [Text(f"The same {report.kind} in all {batch} slots of a batch: logits within {logits:.1e}{significance}")]
+    return [Text(f"The same {report.kind} in all {batch} slots of a batch: {answer} within {value:.1e}{significance}")]
 
 
 def _tolerance(report: ClassificationParity, name: str) -> float:
-    return report.tolerances.logits if name == LOGITS else report.tolerances.significance
+    return report.tolerances.logits if name in ANSWERS else report.tolerances.significance

@@ -120,13 +120,16 @@ class ClassificationParity:
         shares = {name: [point.selection.overlap for point in points] for name, points in self.patches().items()}
         return {name: {"mean": fmean(values), "minimum": min(values)} for name, values in shares.items()}
 
-    def labels(self) -> dict[str, float]:
-        """Share of samples with the same best label, and mean share of the five best ones in common."""
-        differences = [sample.difference for sample in self.samples]
-        return {
-            "top1_agreement": fmean(difference.best[0] == difference.best[1] for difference in differences),
-            "top5_agreement": fmean(difference.top5 for difference in differences),
-        }
+    def labels(self) -> dict[str, float] | None:
+        """Share of samples with the same best label, and mean share of the five best ones in common.
+
+        None of a model without classes.
+        """
+        best = [sample.difference.best for sample in self.samples if sample.difference.best is not None]
+        top5 = [sample.difference.top5 for sample in self.samples if sample.difference.top5 is not None]
+        if not best:
+            return None
+        return {"top1_agreement": fmean(ours == theirs for ours, theirs in best), "top5_agreement": fmean(top5)}
 
     def summary(self) -> dict[str, Any]:
         """What the bundle keeps: the head of `to_dict`, without the single samples."""
@@ -170,7 +173,7 @@ class ClassificationParity:
           patches in another order. `reruns`: samples in which ties were proven, or disproven, by the reference with
           the patches that the engine kept.
         - `overlaps`: by pruning point, `mean` and `minimum` share of kept patches in common.
-        - `labels`: `top1_agreement`, `top5_agreement`, in [0, 1].
+        - `labels`: `top1_agreement`, `top5_agreement`, in [0, 1]; null of a model without classes.
         - `slots`: by output, the largest difference between slots of a batch with the same content.
         - `latency`: null, or `reference` and `engine` (median seconds of a batch), `speed_up`, `calls`; see `Latency`.
         - `tolerances`: see `ClassifierTolerances`. `versions`: by package.

@@ -15,7 +15,9 @@ from vpp_deploy.parity.tolerances import ClassifierTolerances
 from vpp_deploy.tasks.classification.parity.patches import PatchDifference, compare_patches, consequence, patch_fault
 from vpp_deploy.tasks.classification.session import kept_tokens, top_labels
 
-LOGITS = "logits"
+LOGITS, FEATURES = "logits", "features"
+ANSWERS = (LOGITS, FEATURES)
+"""What a model gives that is not about patches."""
 Row = Mapping[str, Array]
 """A graph's outputs for one image or clip, by name, without the batch."""
 
@@ -25,11 +27,12 @@ class SampleDifference:
     """Two sides on one image or clip.
 
     Attributes:
-        tensors: logits, and significance maps relative to the reference's largest absolute value, by output name.
+        tensors: logits; features and significance maps relative to the reference's largest absolute value; by output
+            name.
         patches: kept patches by pruning point.
         faults: kept patches of the engine that cannot be right, by pruning point, and why.
-        best: the most probable label, of the reference and of the engine.
-        top5: share of the reference's five most probable labels that are among the engine's, in [0, 1].
+        best: the most probable label, of the reference and of the engine; None of a model without classes.
+        top5: share of the reference's five most probable labels that are among the engine's, in [0, 1]; None as `best`.
         same_kept: both sides kept the same patches, and in the same order where tokens are merged behind them.
         consequences: significance maps that follow from another choice at an earlier point, so that they say nothing of
             the engine. None after a rerun.
@@ -40,8 +43,8 @@ class SampleDifference:
     tensors: Mapping[str, TensorDifference]
     patches: Mapping[str, PatchDifference]
     faults: Mapping[str, str]
-    best: tuple[int, int]
-    top5: float
+    best: tuple[int, int] | None
+    top5: float | None
     same_kept: bool
     consequences: frozenset[str] = frozenset()
     rerun: bool = False
@@ -58,7 +61,7 @@ class SampleDifference:
 
     def counts(self, tensor: str) -> bool:
         """Whether both sides of a tensor should differ by rounding only."""
-        return self.comparable if tensor == LOGITS else tensor not in self.consequences
+        return self.comparable if tensor in ANSWERS else tensor not in self.consequences
 
 
 def compare_sample(
@@ -72,7 +75,7 @@ def compare_sample(
         engine: the engine's side.
         tolerances: gives the tie margin.
     """
-    tensors = {LOGITS: _compare(reference[LOGITS], engine[LOGITS])}
+    tensors = {manifest.output: _compare_answer(manifest, reference, engine)}
     patches: dict[str, PatchDifference] = {}
     consequences: list[str] = []
     same_kept = same_sets = True
@@ -86,13 +89,17 @@ def compare_sample(
             patches[point.name] = _compare_kept(point, ours, theirs, reference, tolerances)
         same_sets &= set(ours.tolist()) == set(theirs.tolist())
         same_kept &= np.array_equal(ours, theirs) if manifest.merged else same_sets
-    labels = [top_labels(side[LOGITS], 5)[0].tolist() for side in (reference, engine)]
+    best: tuple[int, int] | None = None
+    top5: float | None = None
+    if manifest.features is None:
+        ours, theirs = (top_labels(side[LOGITS], 5)[0].tolist() for side in (reference, engine))
+        best, top5 = (ours[0], theirs[0]), len(set(ours) & set(theirs)) / len(ours)
     return SampleDifference(
         tensors=tensors,
         patches=patches,
         faults=_faults(manifest, engine),
-        best=(labels[0][0], labels[1][0]),
-        top5=len(set(labels[0]) & set(labels[1])) / len(labels[0]),
+        best=best,
+        top5=top5,
         same_kept=same_kept,
         consequences=frozenset(consequences),
     )
@@ -114,7 +121,7 @@ def under_rerun(
         engine: the engine's side.
         tolerances: gives the tie margin.
     """
-    tensors = {**difference.tensors, LOGITS: _compare(rerun[LOGITS], engine[LOGITS])}
+    tensors = {**difference.tensors, manifest.output: _compare_answer(manifest, rerun, engine)}
     patches = dict(difference.patches)
     for point in manifest.pruning_points:
         if point.significance_output in difference.consequences:
@@ -124,6 +131,13 @@ def under_rerun(
             tensors[point.significance_output] = _compare_significance(point, rerun, engine)
             patches[point.name] = _compare_kept(point, ours, theirs, rerun, tolerances)
     return replace(difference, tensors=tensors, patches=patches, consequences=frozenset(), rerun=True)
+
+
+def _compare_answer(manifest: ClassificationManifest, reference: Row, engine: Row) -> TensorDifference:
+    """Logits as they are; features, whose size means nothing, relative to the largest one."""
+    ours, theirs = reference[manifest.output], engine[manifest.output]
+    scale = 1.0 if manifest.features is None else _scale(ours)
+    return _compare(ours / scale, theirs / scale)
 
 
 def _compare_significance(point: PruningPoint, reference: Row, engine: Row) -> TensorDifference:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vpp_deploy.parity.messages import exceeds, listed, mismatch, not_finite
 from vpp_deploy.parity.tolerances import ClassifierTolerances
-from vpp_deploy.tasks.classification.parity.sample import LOGITS, SampleDifference
+from vpp_deploy.tasks.classification.parity.sample import ANSWERS, SampleDifference
 
 Samples = Mapping[str, SampleDifference]
 """Differences by what names the image or clip in a message."""
@@ -46,13 +46,14 @@ def _problems(sample: SampleDifference, tolerances: ClassifierTolerances) -> Ite
             yield f"{name}: {not_finite(tensor.non_finite)}"
         if tensor.reference_non_finite:
             yield f"{name}: {not_finite(tensor.reference_non_finite)} in the PyTorch reference"
-        if name != LOGITS and sample.counts(name) and tensor.maximum > tolerances.significance:
+        if name not in ANSWERS and sample.counts(name) and tensor.maximum > tolerances.significance:
             yield f"{name}: {exceeds(tensor, tolerances.significance)} of the largest significance"
     yield from _patch_problems(sample)
-    logits = sample.tensors[LOGITS]
+    answer = next(name for name in sample.tensors if name in ANSWERS)
+    logits = sample.tensors[answer]
     if sample.comparable and logits.maximum > tolerances.logits:
         unexplained = ", even with the patches that the engine kept: no tie explains it" if sample.rerun else ""
-        yield f"{LOGITS}: {exceeds(logits, tolerances.logits)}{unexplained}"
+        yield f"{answer}: {exceeds(logits, tolerances.logits)}{unexplained}"
 
 
 def _patch_problems(sample: SampleDifference) -> Iterator[str]:
@@ -72,9 +73,8 @@ def _notes(sample: SampleDifference) -> Iterator[str]:
             gap = max(abs(token.gap or 0.0) for token in ties)
             patches = listed("patch", [token.position for token in ties])
             yield f", {name}: tie of {patches} (within {gap:.1g} of the K-th significance)"
-    reference, engine = sample.best
-    if reference != engine:
-        yield f": label {engine}, not {reference}"
+    if sample.best is not None and sample.best[0] != sample.best[1]:
+        yield f": label {sample.best[1]}, not {sample.best[0]}"
 
 
 def _order_notes(samples: Sequence[SampleDifference], kind: str) -> Iterator[str]:
@@ -87,4 +87,6 @@ def _order_notes(samples: Sequence[SampleDifference], kind: str) -> Iterator[str
                 f"(within {max(ties):.1g})"
             )
     if reruns := sum(sample.rerun for sample in samples):
-        yield f"logits were compared with PyTorch's under the engine's choice among ties in {reruns} of {count} {kind}s"
+        answer = next(name for name in samples[0].tensors if name in ANSWERS)
+        choice = "under the engine's choice among ties"
+        yield f"{answer} were compared with PyTorch's {choice} in {reruns} of {count} {kind}s"
