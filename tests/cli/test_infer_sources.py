@@ -104,6 +104,24 @@ def test_a_classifier_of_images_takes_several_together(
     assert sorted(path.name for path in (tmp_path / "mixed").iterdir()) == ["1.png", "b.mp4"]
 
 
+def test_pictures_of_one_name_and_of_several_sizes_in_several_folders(
+    cli: Cli, papr_bundle: Bundle, tmp_path: Path
+) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        for number in (1, 2):
+            Image.new("RGB", (96 + number, 64), (90, 90, 90)).save(tmp_path / folder / f"{number}.png")
+    lines, drawn, each = tmp_path / "all.jsonl", tmp_path / "drawn", tmp_path / "each"
+    pictures = [tmp_path / "a" / "*.png", tmp_path / "b" / "c" / "*.png"]
+    assert cli("infer", papr_bundle.path, *pictures, "--json", lines, "-o", drawn).code == 0
+    names = ["a/1.png", "a/2.png", "b/c/1.png", "b/c/2.png"]
+    assert [line["name"] for line in lines_of(lines)] == names
+    assert len(list(drawn.glob("*.png"))) == 4
+    assert cli("infer", papr_bundle.path, tmp_path / "a", tmp_path / "b" / "c", "-o", each).code == 0
+    found = sorted(path.relative_to(each).as_posix() for path in each.rglob("*.png"))
+    assert found == ["a/1.png", "a/2.png", "c/1.png", "c/2.png"]
+
+
 def test_part_of_a_video(cli: Cli, micro_bundle: Bundle, tmp_path: Path) -> None:
     clip, lines = write_clip(tmp_path / "clip.mp4", frames=48), tmp_path / "x.jsonl"
     part = ["--start", "0:00:01", "--end", "1.5", "--every", "3"]

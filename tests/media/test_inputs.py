@@ -57,12 +57,14 @@ def test_a_list_names_inputs_beside_it() -> None:
         (["*.avi"], r"\*\.avi: no file has a name of this pattern"),
         (["empty.txt"], r"empty\.txt: this list names no input"),
         (["pattern.txt"], "no file has a name"),
+        (["nested.txt"], r"nested\.txt: it names another list, empty\.txt"),
         (["ftp://host/*.mp4"], "addresses of ftp: are not read"),
     ],
 )
 def test_what_names_nothing(given: list[str], words: str) -> None:
     Path("empty.txt").write_text("# nothing\n")
     Path("pattern.txt").write_text("*.avi\n")
+    Path("nested.txt").write_text("empty.txt\n")
     with pytest.raises(VideoError, match=words):
         find_inputs(given)
 

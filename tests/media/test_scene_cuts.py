@@ -101,6 +101,15 @@ def test_a_line_that_is_no_frame_number_is_named(tmp_path: Path, line: bytes) ->
     assert str(caught.value).isprintable()
 
 
+def test_a_word_in_other_letters_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with read_video(write_clip(tmp_path / "film.mp4", frames=2), SIZE) as reader:
+        with pytest.raises(UsageError, match="'Auto': there is no such file, and the word is auto"):
+            open_cuts("Auto", reader)
+        Path("Auto").write_text("1")
+        assert isinstance(open_cuts("Auto", reader), ListedCuts)
+
+
 def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="list of scene cuts"):
         read_cuts(tmp_path / "none.txt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,7 +58,9 @@ def plan_jobs(
         return [Job(read, wanted.output, wanted.json, wanted.others)]
     jobs = []
     for location, name in zip(locations, output_names(locations), strict=True):
-        suffix = suffixes[is_still(location)] if wanted.output else ""
+        # A folder of pictures that have nothing to do with each other, perhaps not even their size, is no video.
+        pictures = together and os.path.isdir(location)
+        suffix = suffixes[is_still(location)] if wanted.output and not pictures else ""
         others = {option: folder / fitting(name, _OTHERS) for option, folder in wanted.others.items()}
         jobs.append(
             Job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -65,13 +66,22 @@ class Images:
             VideoError: an image is broken, has too many pixels, or is grey with more than 8 bits.
             DependencyError: there is no decoder for its kind.
         """
-        for file in self.files:
+        for file, name in zip(self.files, names_of(self.files), strict=True):
             with PictureFile(file, self._max_pixels) as picture:
                 image = picture.read(self._notes)
-            yield Picture(image, name=file.name)
+            yield Picture(image, name=name)
 
     def close(self) -> None:
         """Nothing to release: each image is closed after decoding."""
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """What pictures are called: their file names; where two have the same one, paths from the folder that has all."""
+    names = [file.name for file in files]
+    if len(set(names)) == len(names):
+        return names
+    common = os.path.commonpath([os.path.abspath(file.parent) for file in files])
+    return [Path(os.path.relpath(file, common)).as_posix() for file in files]
 
 
 def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS, selection: Selection = ALL) -> Images:

@@ -86,7 +86,7 @@ def read_list(path: str) -> Iterator[str]:
     """The inputs that a list names, patterns expanded.
 
     Raises:
-        VideoError: it cannot be read, or a pattern in it finds nothing.
+        VideoError: it cannot be read, names another list, or a pattern in it finds nothing.
     """
     folder = os.path.dirname(path)
     content = read_bytes(Path(path), VideoError, what="list of inputs", limit=_LONGEST_LIST)
@@ -95,6 +95,10 @@ def read_list(path: str) -> Iterator[str]:
         if line and not line.startswith("#"):
             beside = os.path.join(folder, line)
             is_path = os.path.lexists(beside) or (line != STANDARD_INPUT and kind_of(line) is Kind.PATH)
+            if is_path and is_list(beside):
+                raise VideoError(
+                    f"{path}: it names another list, {line:.200}; write that one's lines here, or give both"
+                )
             yield from _matches(beside) if is_path else [line]
 
 

@@ -59,7 +59,8 @@ class PictureFolderWriter(OutputWriter):
 
         Args:
             image: `[H, W, 3]` uint8 RGB.
-            name: file name of the source; the picture gets its stem, or all of it where another picture has the stem.
+            name: file name of the source, or a path of it; the picture gets its stem, or all of it, with `-` for `/`,
+                where another picture has the stem.
 
         Raises:
             OutputError: writing failed, for example on a full disk.
@@ -105,7 +106,7 @@ class PictureFolderWriter(OutputWriter):
     def _own_name(self, name: str) -> str:
         own = fitting(Path(name).stem, ".png")
         if own.casefold() in self._names:
-            own = fitting(name, ".png")
+            own = fitting("-".join(Path(name).parts), ".png")
         while own.casefold() in self._names:
             own = fitting(own, ".png")
         self._names[own.casefold()] = own

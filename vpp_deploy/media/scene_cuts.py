@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import os
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -93,7 +94,11 @@ def open_cuts(setting: str | None, reader: VideoReader) -> Cuts:
         raise UsageError(f"scene cuts: an empty name; give {AUTO}, {OFF} or a file with the numbers of frames")
     if setting == AUTO or (setting is None and reader.time_base is not None):
         return CutDetector()
-    return ListedCuts() if setting in (None, OFF) else ListedCuts(read_cuts(Path(setting)))
+    if setting in (None, OFF):
+        return ListedCuts()
+    if setting.casefold() in (AUTO, OFF) and not os.path.lexists(setting):
+        raise UsageError(f"scene cuts {setting!r}: there is no such file, and the word is {setting.casefold()}")
+    return ListedCuts(read_cuts(Path(setting)))
 
 
 def read_cuts(path: Path) -> frozenset[int]:

@@ -18,7 +18,7 @@ class Picture:
     Attributes:
         image: `[H0, W0, 3]` uint8 RGB, upright, contiguous.
         time: presentation time in seconds, or None.
-        name: file name of an image, else "".
+        name: file name of an image (with folders, see `names_of`), else "".
     """
 
     image: npt.NDArray[np.uint8]

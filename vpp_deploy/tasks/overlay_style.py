@@ -55,6 +55,8 @@ def parse_style(draw: str | None, header: str, parts: Collection[str], shown: Co
     words = set(shown) if draw is None else {word.strip() for word in draw.split(",")}
     if words == {"none"}:
         words = set()
+    if "none" in words:
+        raise UsageError(f"--draw is {draw!r:.200}: none stands alone; leave it out, or the others")
     if unknown := sorted(words - set(parts)):
         raise UsageError(
             f"--draw is {draw!r:.200}: there is no {unknown[0]!r:.80}; name some of {', '.join(parts)}, or none"
