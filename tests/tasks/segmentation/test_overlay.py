@@ -216,7 +216,7 @@ def test_only_the_parts_that_are_asked_for_are_drawn() -> None:
     [
         ({"draw": "masks,faces"}, r"--draw is 'masks,faces': there is no 'faces'; name some of masks, boxes"),
         ({"draw": ""}, r"there is no ''; name some of"),
-        ({"draw": "none,masks"}, "there is no 'none'"),
+        ({"draw": "none,masks"}, "none stands alone"),
         ({"header": "yes"}, "--header is 'yes'; it must be on or off"),
     ],
 )
