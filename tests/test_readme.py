@@ -7,11 +7,10 @@ import re
 import shlex
 
 import pytest
-import typer
 
 import vpp_deploy
 from tests.conftest import REPOSITORY
-from vpp_deploy.cli.commands import app
+from vpp_deploy.cli.commands import load
 
 README = (REPOSITORY / "README.md").read_text()
 PAPR = (REPOSITORY / "docs" / "papr.md").read_text()
@@ -26,7 +25,7 @@ def test_the_readme_shows_the_four_commands_for_each_family() -> None:
 @pytest.mark.parametrize("line", [*COMMANDS, *PAPR_COMMANDS])
 def test_commands_parse(line: str) -> None:
     _, name, *arguments = shlex.split(line)
-    command = typer.main.get_command(app).commands[name]
+    command = load(name)
     command.make_context(name, arguments)
 
 

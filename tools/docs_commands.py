@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import typer
 from rich.text import Text
 
-from vpp_deploy.cli.commands import app
+from vpp_deploy.cli.commands import whole
 
 
 def page() -> str:
     """The page, in Markdown: a section for each command."""
-    group: Any = typer.main.get_command(app)
+    group: Any = whole()
     first = ["# Commands", "", _plain(group.help), "", *_table(group), *_examples(group)]
     sections = [first, *(_section(name, command) for name, command in group.commands.items())]
     return "\n".join(line for section in sections for line in section) + "\n"

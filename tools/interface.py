@@ -14,10 +14,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-
 import vpp_deploy
-from vpp_deploy.cli.commands import app
+from vpp_deploy.cli.commands import whole
 from vpp_deploy.errors import ExitCode
 
 FILE: Final = Path(__file__).parents[1] / "tests" / "interface.json"
@@ -25,7 +23,7 @@ FILE: Final = Path(__file__).parents[1] / "tests" / "interface.json"
 
 def interface() -> dict[str, Any]:
     """Python's names, the commands and the exit codes."""
-    group: Any = typer.main.get_command(app)
+    group: Any = whole()
     return {
         "python": {name: _parameters(getattr(vpp_deploy, name)) for name in sorted(vpp_deploy.__all__)},
         "commands": {name: _options(command) for name, command in sorted(group.commands.items())},

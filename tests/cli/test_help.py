@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from tests.cli.conftest import Cli
 from vpp_deploy import __version__, cli
-from vpp_deploy.cli.commands import _COMMANDS, _FLOW, app
+from vpp_deploy.cli.commands import _COMMANDS, _FLOW, app, module_of, whole
 from vpp_deploy.engines import BACKENDS
 
 HELP_WIDTH = 78  # of the usual 80 columns, typer leaves one free on each side
@@ -27,7 +27,7 @@ def help_page(*words: str) -> str:
 def test_every_command_explains_itself_with_examples(command: str) -> None:
     page = help_page(command)
     assert f"Usage: vpp-deploy {command}" in page or f"{command} [OPTIONS]" in page
-    for example in _COMMANDS[command].EXAMPLES:
+    for example in module_of(command).EXAMPLES:
         assert example.startswith(f"vpp-deploy {command}")
         assert example in page  # hence on one line, ready to be pasted
 
@@ -43,11 +43,17 @@ def test_every_command_is_registered() -> None:
     modules = [importlib.import_module(f"{cli.__name__}.{found.name}") for found in pkgutil.iter_modules(cli.__path__)]
     commands = [module for module in modules if hasattr(module, "EXAMPLES")]
     assert len(commands) > 10
-    assert [module.__name__ for module in commands if module not in _COMMANDS.values()] == []
+    assert {module.__name__ for module in commands} == {module_of(name).__name__ for name in _COMMANDS}
+
+
+def test_the_first_page_says_of_each_command_how_its_own_page_begins() -> None:
+    begins = {name: " ".join(command.help.split("\n\n")[0].split()) for name, command in whole().commands.items()}
+    assert begins == _COMMANDS
+    assert list(begins) == list(_COMMANDS)
 
 
 def test_examples_fit_a_narrow_terminal() -> None:
-    lines = [*_FLOW, *(line for module in _COMMANDS.values() for line in module.EXAMPLES)]
+    lines = [*_FLOW, *(line for name in _COMMANDS for line in module_of(name).EXAMPLES)]
     assert max(map(len, lines)) <= HELP_WIDTH
 
 
@@ -69,6 +75,18 @@ def test_version_and_bare_call(cli: Cli) -> None:
     bare = cli()
     assert bare.code == 0
     assert "export" in bare.out
+
+
+def test_the_first_page_loads_no_command() -> None:
+    """Nor do other commands load one that was not asked for."""
+    program = (
+        "import sys; from vpp_deploy.cli.main import main; from vpp_deploy.cli.commands import _COMMANDS; "
+        "names = {'vpp_deploy.cli.' + name.replace('-', '_') for name in _COMMANDS}; "
+        "loaded = lambda *words: (main(words), sorted(names & set(sys.modules)))[1]; "
+        "sys.stderr.write(repr([loaded('--help'), loaded('doctor', '--help')]))"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stderr == "[[], ['vpp_deploy.cli.doctor']]"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import typer
 from PIL import Image
 
 from tests.cli.conftest import Cli
 from tests.tasks.segmentation.evaluation.datasets import write_dataset
-from vpp_deploy.cli.commands import app
+from vpp_deploy.cli.commands import whole
 from vpp_deploy.errors import ExitCode
 from vpp_deploy.files.outputs import partial_name
 from vpp_deploy.media import writer
@@ -113,11 +112,11 @@ def test_an_empty_name_is_a_usage_error(words: list[str], cli: Cli) -> None:
 
 def whole_numbers() -> Iterator[tuple[str, str]]:
     """Commands and their options of whole numbers, which typer's versions tell in two ways."""
-    for name, command in typer.main.get_command(app).commands.items():
+    for name, command in whole().commands.items():
         for option in command.params:
             kind = getattr(option, "type_descriptor", None)
-            whole = "int" in str(kind.annotation) if kind else option.type.name.startswith("integer")
-            if whole and option.param_type_name == "option":
+            number = "int" in str(kind.annotation) if kind else option.type.name.startswith("integer")
+            if number and option.param_type_name == "option":
                 yield name, option.opts[0]
 
 

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from tests.conftest import REPOSITORY
 from tests.docs import pages
-from vpp_deploy.cli.commands import app
+from vpp_deploy.cli.commands import whole
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.exporters.precision import PRECISIONS
 from vpp_deploy.families import FAMILIES
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands
+COMMANDS: dict[str, Any] = whole().commands
 ELSEWHERE = {
     ".",
     "apt-get",

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import (
     BundleArgument,
     EngineOption,
@@ -18,7 +19,6 @@ from vpp_deploy.cli.options import (
     MaxPixelsOption,
     StreamOption,
     bytes_of,
-    flag,
 )
 from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.corpus import TASKS_WITH_LINES

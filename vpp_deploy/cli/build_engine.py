@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.cli.options import BundleArgument, EngineOption, MaxMemoryOption, bytes_of, flag
+from vpp_deploy.cli.help_pages import flag
+from vpp_deploy.cli.options import BundleArgument, EngineOption, MaxMemoryOption, bytes_of
 from vpp_deploy.cli.record_options import Source, with_record_options
 from vpp_deploy.engines import BACKENDS, build_engine
 from vpp_deploy.files.separation import check_outputs

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from vpp_deploy.cli.options import flag, parse_size
+from vpp_deploy.cli.help_pages import flag
+from vpp_deploy.cli.options import parse_size
 from vpp_deploy.options import MOST_SEED
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import frame_bar

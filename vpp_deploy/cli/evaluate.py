@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.json_file import report_file
-from vpp_deploy.cli.options import flag
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.outputs import find_target, fitting, real_path

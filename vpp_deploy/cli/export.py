@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.options import flag, parse_size
+from vpp_deploy.cli.help_pages import flag
+from vpp_deploy.cli.options import parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.errors import UsageError
 from vpp_deploy.exporters.precision import check_precision, exported_precisions

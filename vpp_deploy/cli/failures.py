@@ -6,7 +6,6 @@ import errno
 import os
 from typing import Final
 
-from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import DependencyError, ExitCode, VppDeployError
 
 _SYSTEMS: Final = (
@@ -71,6 +70,8 @@ def dependency_error(error: ImportError) -> DependencyError | None:
 
 def _extras() -> dict[str, str | None]:
     """The extras of all packages, with those of backends. Of two for one package, the first is the usual one."""
+    from vpp_deploy.engines import BACKENDS
+
     backends, _ = BACKENDS.load_all()
     return _EXTRAS | {record.module: record.extra for record in reversed(backends.values())}
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import (
     BundleArgument,
     EngineOption,
@@ -16,7 +17,6 @@ from vpp_deploy.cli.options import (
     StreamOption,
     TimeoutOption,
     bytes_of,
-    flag,
 )
 from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.engines import BACKENDS

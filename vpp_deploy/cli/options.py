@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.limits import MOST_MEMORY
@@ -20,11 +20,6 @@ def bytes_of(gigabytes: float | None) -> int:
     return MOST_MEMORY if gigabytes is None else int(gigabytes * 1e9)
 
 
-def flag(*names: str, help: str, **settings: Any) -> Any:  # noqa: A002 - typer's own name
-    """An option that takes no value; its help page does not call it `<bool>`."""
-    return typer.Option(*names, metavar="", help=help, **settings)
-
-
 def parse_size(text: str) -> tuple[int, int]:
     """Height and width in pixels from the value of `--size`, such as `384x640`.
 
@@ -34,11 +29,6 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (match := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text)):
         raise UsageError(f"--size {text!r} is not HEIGHTxWIDTH in pixels, such as 384x640")
     return int(match[1]), int(match[2])
-
-
-def examples(lines: Sequence[str]) -> str:
-    """Example commands as the epilog of a help page; each stays on a line of its own."""
-    return "\n".join(["[bold]Examples[/bold]", *lines])
 
 
 BundleArgument = Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.json_file import keep_report, report_file
 from vpp_deploy.cli.options import (
     BundleArgument,
@@ -18,7 +19,6 @@ from vpp_deploy.cli.options import (
     MaxPixelsOption,
     StreamOption,
     bytes_of,
-    flag,
 )
 from vpp_deploy.errors import OutputError, UsageError
 from vpp_deploy.files.separation import check_outputs

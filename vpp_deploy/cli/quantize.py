@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vpp_deploy.cli.options import BundleArgument, MaxMemoryOption, bytes_of, flag
+from vpp_deploy.cli.help_pages import flag
+from vpp_deploy.cli.options import BundleArgument, MaxMemoryOption, bytes_of
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST

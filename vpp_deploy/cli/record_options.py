@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.cli.options import flag
+from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.errors import UsageError
 from vpp_deploy.options import Option, is_given, options_of
 
