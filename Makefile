@@ -20,9 +20,10 @@ CLANG_TIDY ?= clang-tidy
 demo: $(READY)
 	$(BIN)/vpp-deploy demo -o demo-output
 
-# As many tests at once as there are cores, a file's tests together: they share what is slow to make.
+# As many tests at once as there are cores, a file's tests together: they share what is slow to make. In the order of
+# tests/conftest.py, which begins with the longest files; pytest-xdist would begin with those of the most tests.
 WORKERS ?= auto
-AT_ONCE := -n $(WORKERS) --maxprocesses 4 --dist loadscope
+AT_ONCE := -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 test: lint
 	$(BIN)/python -m pytest $(AT_ONCE)
@@ -37,7 +38,7 @@ coverage: $(READY)
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
-# Hostile input for hours: each of some twenty groups gets so many seconds (6 in `make test`).
+# Hostile input for hours: each of some twenty groups gets so many seconds (2 in `make test`).
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= $(shell date +%s)
 fuzz: $(READY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,11 +20,39 @@ hypothesis.settings.register_profile("busy", deadline=None)
 hypothesis.settings.load_profile("busy")
 REPOSITORY = Path(__file__).parent.parent
 SHARED = REPOSITORY.parent / "shared"
+LONGEST = (
+    "families/papr/test_export.py",
+    "cli/test_batch.py",  # makes the micro bundle, which few of those beside it need
+    "tasks/classification/parity/test_check.py",
+    "exporters/checkpoint/test_families.py",
+    "examples/test_own_model.py",
+    "fuzz/test_bundles.py",
+    "families/papr/test_weights.py",
+    "exporters/precision/test_reduced_bundles.py",
+    "fuzz/test_hostile_bundles.py",
+    "tasks/segmentation/test_session.py",
+    "serving/live/test_run.py",
+    "engines/onnxruntime/test_native_ops.py",
+    "cli/test_batch_kills.py",
+    "cli/test_evaluate.py",
+    "engines/openvino/test_engine.py",
+    "tasks/tensors/test_export.py",
+    "families/dynamicvit/test_export.py",
+    "families/evit/test_export.py",
+)
+"""Modules of more than 20 seconds, in a good order to begin with."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests that run side by side are told a width, which would fold what they read."""
     os.environ.pop("COLUMNS", None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, begin with the modules that take longest: none is left for one worker at the end."""
+    if os.environ.get("PYTEST_XDIST_WORKER"):
+        order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -78,6 +107,19 @@ def made_once(
         bundle = vpp_deploy.Bundle.open(path)
         vpp_deploy.build_engine(bundle, "onnxruntime")  # does nothing where it is up to date
     return vpp_deploy.Bundle.open(path)
+
+
+@pytest.fixture(scope="session")
+def few_nodes(tmp_path_factory: pytest.TempPathFactory) -> vpp_deploy.Bundle:
+    """A segmentation bundle of a few nodes with an ONNX Runtime engine, for what is about files, not about numbers.
+
+    Engines of it are built at once. Shared: do not write to it.
+    """
+    stored = REPOSITORY / "tests" / "bundle" / "data" / "v3-vpp"
+    path = tmp_path_factory.mktemp("few_nodes") / "few.bundle"
+    bundle = vpp_deploy.Bundle.open(shutil.copytree(stored, path, ignore=shutil.ignore_patterns("engines")))
+    vpp_deploy.build_engine(bundle)
+    return bundle
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,8 @@ BACKEND = "onnxruntime"
 
 
 @pytest.fixture
-def bundle(micro_bundle: Bundle, tmp_path: Path) -> Bundle:
-    return Bundle.open(shutil.copytree(micro_bundle.path, tmp_path / "copy.bundle"))
+def bundle(few_nodes: Bundle, tmp_path: Path) -> Bundle:
+    return Bundle.open(shutil.copytree(few_nodes.path, tmp_path / "copy.bundle"))
 
 
 def change_record(bundle: Bundle, **changes: object) -> None:

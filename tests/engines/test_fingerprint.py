@@ -26,8 +26,8 @@ L4 = Gpu("NVIDIA L4", "580.10", "23034 MiB", "8.9")
 
 
 @pytest.fixture
-def bundle(micro_bundle: Bundle, tmp_path: Path) -> Bundle:
-    return Bundle.open(shutil.copytree(micro_bundle.path, tmp_path / "copy.bundle"))
+def bundle(few_nodes: Bundle, tmp_path: Path) -> Bundle:
+    return Bundle.open(shutil.copytree(few_nodes.path, tmp_path / "copy.bundle"))
 
 
 def change(bundle: Bundle, **changes: object) -> None:

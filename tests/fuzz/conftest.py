@@ -15,7 +15,7 @@ import pytest
 
 from tests.fuzz.runner import Outcome, Runner, Tally
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "6"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "2"))
 SEED = int(os.environ.get("FUZZ_SEED", "20261126"))
 TALLIES: list[Tally] = []
 
