@@ -7,33 +7,21 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import venv
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+import vpp_deploy
+from tests import clean_environment
 from tests.conftest import REPOSITORY
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
 
 NOBODY = 10001
-WITHOUT_EXTRAS = """
-import sys
-
-ALLOWED = set(sys.argv.pop(1).split(","))
-
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        extras = {"torch", "timm", "transformers", "onnxruntime", "openvino", "tensorrt_rtx"}
-        if name.partition(".")[0] in extras - ALLOWED:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Refuse())
-from vpp_deploy.cli.main import main
-sys.exit(main(sys.argv[1:]))
-"""
-"""The command line where a package is only there if it is allowed."""
+OF_EXTRAS = ("torch", "timm", "transformers", "onnxruntime", "openvino", "tensorrt_rtx", "pyarrow", "jinja2")
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +50,15 @@ def wheel(built: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel's package, apart from the repository."""
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
+def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of an environment with the wheel, without extras."""
+    return clean_environment.make(wheel, tmp_path_factory.mktemp("core"))
+
+
+@pytest.fixture(scope="module")
+def with_runtime(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Programs of an environment with the wheel and its extra `cpu`."""
+    return clean_environment.make(wheel, tmp_path_factory.mktemp("cpu"), ["cpu"])
 
 
 def test_both_are_what_an_index_takes(built: Path, wheel: Path) -> None:
@@ -89,33 +80,73 @@ def test_they_hold_what_they_should(built: Path, wheel: Path) -> None:
 
 
 def command_line(
-    installed: Path,
-    *arguments: object,
-    allowed: str = "",
-    before: Sequence[str] = (),
-    env: Mapping[str, str] | None = None,
+    programs: Path, *arguments: object, before: Sequence[str] = (), env: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """Exit code and all that a command of the installed package prints."""
-    command = [*before, sys.executable, "-c", WITHOUT_EXTRAS, allowed, *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"} | dict(env or {})
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=installed)
+    """Exit code and all that a command of an environment prints."""
+    command = [*before, str(programs / "vpp-deploy"), *map(str, arguments)]
+    ours = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, capture_output=True, text=True, env=ours | dict(env or {}), cwd=programs)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout + done.stderr
 
 
-def test_the_wheel_works_without_extras(installed: Path, micro_bundle: Bundle) -> None:
+def importable(programs: Path, *names: str) -> set[str]:
+    program = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n)))"
+    command = [programs / "python", "-I", "-c", program, *names]
+    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+
+PICTURE = REPOSITORY / "docs" / "pictures" / "strip.png"
+
+
+def assert_works_without_extras(programs: Path, bundle: Bundle) -> None:
     """Where an engine is needed, one line says what to install."""
-    assert command_line(installed, "--version")[0] == ExitCode.OK
-    assert command_line(installed, "doctor")[0] == ExitCode.OK
-    code, text = command_line(installed, "inspect", micro_bundle.path)
+    assert importable(programs, "vpp_deploy", *OF_EXTRAS) == {"vpp_deploy"}
+    code, text = command_line(programs, "--version")
+    assert (code, text) == (ExitCode.OK, f"vpp-deploy {vpp_deploy.__version__}\n")
+    code, text = command_line(programs, "doctor")
+    assert code == ExitCode.OK
+    assert str(REPOSITORY) not in text
+    code, text = command_line(programs, "inspect", bundle.path)
     assert code == ExitCode.OK
     assert "vpp-micro" in text
-    picture = REPOSITORY / "docs" / "pictures" / "strip.png"
-    code, text = command_line(installed, "infer", micro_bundle.path, picture)
+    code, text = command_line(programs, "infer", bundle.path, PICTURE)
     assert code == ExitCode.MISSING
     assert "pip install vpp-deploy[cpu]" in text
-    code, text = command_line(installed, "infer", micro_bundle.path, picture, allowed="onnxruntime")
+
+
+def assert_infers(programs: Path, bundle: Bundle) -> None:
+    assert importable(programs, *OF_EXTRAS) == {"onnxruntime"}
+    code, text = command_line(programs, "infer", bundle.path, PICTURE)
     assert code == ExitCode.OK, text
+
+
+def test_the_wheel_works_without_extras(core: Path, micro_bundle: Bundle) -> None:
+    assert_works_without_extras(core, micro_bundle)
+
+
+def test_with_a_runtime_the_wheel_infers(with_runtime: Path, micro_bundle: Bundle) -> None:
+    assert_infers(with_runtime, micro_bundle)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["*.whl", "*.tar.gz"])
+def test_pip_installs_it_into_a_new_environment(kind: str, built: Path, micro_bundle: Bundle, tmp_path: Path) -> None:
+    """With what it needs from the package index."""
+    venv.create(tmp_path / "new", with_pip=True, symlinks=True)
+    programs, (given,) = tmp_path / "new" / "bin", built.glob(kind)
+    pip_installs(programs, str(given))
+    assert_works_without_extras(programs, micro_bundle)
+    pip_installs(programs, f"{given}[cpu]")
+    assert_infers(programs, micro_bundle)
+
+
+def pip_installs(programs: Path, what: str) -> None:
+    command = [programs / "python", "-m", "pip", "--disable-pip-version-check", "install", "--retries", "1", what]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "No matching distribution" in done.stderr or "name resolution" in done.stderr:
+        pytest.skip("no package index can be reached")
+    assert done.returncode == 0, done.stderr
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount --bind / / && mount -o remount,ro,bind / && shift && exec "$@"'
@@ -123,18 +154,17 @@ READ_ONLY = 'mount --bind "$1" "$1" && mount --bind / / && mount -o remount,ro,b
 
 
 def test_nothing_is_written_but_to_the_working_and_the_temporary_folder(
-    installed: Path, micro_bundle: Bundle, tmp_path: Path
+    with_runtime: Path, micro_bundle: Bundle, tmp_path: Path
 ) -> None:
     """As in a container whose root is read-only, for a user without a home."""
     jail = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(tmp_path)]
     if shutil.which("unshare") is None or subprocess.run([*jail, "true"], capture_output=True).returncode:
         pytest.skip("no file system can be mounted here")
-    assert subprocess.run([*jail, "touch", str(installed / "new")], capture_output=True).returncode
-    picture, lines = REPOSITORY / "docs" / "pictures" / "strip.png", tmp_path / "found.jsonl"
+    assert subprocess.run([*jail, "touch", str(with_runtime / "new")], capture_output=True).returncode
+    lines = tmp_path / "found.jsonl"
     code, text = command_line(
-        installed,
-        *("infer", micro_bundle.path, picture, "--json", lines),
-        allowed="onnxruntime",
+        with_runtime,
+        *("infer", micro_bundle.path, PICTURE, "--json", lines),
         before=jail,
         env={"HOME": "/nonexistent", "TMPDIR": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)},
     )
