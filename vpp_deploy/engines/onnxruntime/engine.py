@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -157,16 +158,14 @@ class OnnxRuntimeEngine(BuiltEngine):
     ) -> None:
         super().__init__(bundle, BACKEND)
         library = library_of_engine(self.record.details, native_library, rebuild_command(bundle, BACKEND.name))
-        self._sessions: dict[GraphRole, Session] = {
-            role: load_graph(
-                self.files,
-                bundle.manifest,
-                role,
-                session_options(threads, profile and profile.with_name(f"{profile.name}-{role}")),
-                library=library,
-            )
-            for role in bundle.manifest.roles
-        }
+
+        def load_role(role: GraphRole) -> Session:
+            options = session_options(threads, profile and profile.with_name(f"{profile.name}-{role}"))
+            return load_graph(self.files, bundle.manifest, role, options, library=library)
+
+        roles = bundle.manifest.roles
+        with ThreadPoolExecutor(len(roles)) as pool:  # ONNX Runtime loads outside of Python's lock
+            self._sessions: dict[GraphRole, Session] = dict(zip(roles, pool.map(load_role, roles), strict=True))
 
     def open_stream(self) -> HostStream:
         """A new stream with empty state; no weights are copied."""

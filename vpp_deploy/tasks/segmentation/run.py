@@ -15,14 +15,12 @@ from vpp_deploy.files.outputs import OutputGroup
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.overlap import ReadAhead, WriteBehind, depths_for
-from vpp_deploy.media.overlay_output import OverlayOutput
 from vpp_deploy.media.reader import VideoReader, read_video
 from vpp_deploy.media.scene_cuts import AUTO, OFF, open_cuts
 from vpp_deploy.media.window import Window
 from vpp_deploy.tasks.common import PARTS, Progress
 from vpp_deploy.tasks.overlay_style import OverlayStyle
 from vpp_deploy.tasks.segmentation.options import USUAL_STYLE
-from vpp_deploy.tasks.segmentation.overlay import Overlay
 from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session import VideoSession
 from vpp_deploy.tasks.segmentation.writers import JsonLinesWriter, YouTubeVisWriter
@@ -162,6 +160,9 @@ def _open_sinks(
     draw_frame: _Sink | None = None
     sinks: list[_Sink] = []
     if outputs.video is not None or window is not None:
+        from vpp_deploy.media.overlay_output import OverlayOutput  # not above: most of what draws is for this alone
+        from vpp_deploy.tasks.segmentation.overlay import Overlay
+
         overlay = Overlay.of(manifest, reader.original_size, outputs.style)
         target = group.add(OverlayOutput(outputs.video, reader, overlay.size, window))
 
