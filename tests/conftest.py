@@ -27,6 +27,7 @@ LONGEST = (
     "exporters/checkpoint/test_families.py",
     "examples/test_own_model.py",
     "fuzz/test_bundles.py",
+    "cpp/test_runtime.py",
     "families/papr/test_weights.py",
     "exporters/precision/test_reduced_bundles.py",
     "fuzz/test_hostile_bundles.py",
@@ -49,7 +50,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, begin with the modules that take longest: none is left for one worker at the end."""
+    """Side by side, begin with the modules that take longest: none is left for one worker at the end."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: order.get(item.path, len(order)))
@@ -88,6 +89,12 @@ def vpp_golden() -> Path:
     return golden_data.VPP.folder
 
 
+def folder_of_all(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the processes which test at the same time have in common: see `filelock` before you write there."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
 def made_once(
     tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], vpp_deploy.Bundle]
 ) -> vpp_deploy.Bundle:
@@ -95,9 +102,7 @@ def made_once(
 
     `VPP_TEST_BUNDLES` names a folder that keeps them from run to run: for work on what comes after export.
     """
-    own = tmp_path_factory.getbasetemp()
-    shared = own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
-    folder = Path(os.environ.get("VPP_TEST_BUNDLES") or shared)
+    folder = Path(os.environ.get("VPP_TEST_BUNDLES") or folder_of_all(tmp_path_factory))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.bundle"
     with filelock.FileLock(folder / f"{name}.lock"):

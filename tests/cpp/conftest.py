@@ -1,4 +1,4 @@
-"""Builds the C++ library once a session, as users build it and with sanitizers.
+"""Builds the C++ library once, as users build it and with sanitizers.
 
 With TensorRT's headers, in the folder that the environment variable TENSORRT_INCLUDE_DIR names, the engine part and
 `vpp_infer` are built too.
@@ -11,9 +11,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import filelock
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, folder_of_all
 from tests.cpp.runtime import Runtime
 
 SOURCE = REPOSITORY / "cpp"
@@ -32,8 +33,18 @@ def configure(build: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session", params=["release", pytest.param("sanitized", marks=pytest.mark.slow)])
 def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
-    build = tmp_path_factory.mktemp(f"cpp_{request.param}")
-    sanitize = ["-DVPP_RUNTIME_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug"] if request.param == "sanitized" else []
+    """Built once, by the first of the processes that test at the same time."""
+    build = folder_of_all(tmp_path_factory) / f"cpp_{request.param}"
+    with filelock.FileLock(build.with_suffix(".lock")):
+        if not (build / "complete").exists():
+            make(build, request.param)
+            (build / "complete").touch()
+    return Runtime(build)
+
+
+def make(build: Path, kind: str) -> None:
+    """Configure and compile the library and its tests."""
+    sanitize = ["-DVPP_RUNTIME_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=Debug"] if kind == "sanitized" else []
     engine = [f"-DTENSORRT_INCLUDE_DIR={TENSORRT_HEADERS}"] if TENSORRT_HEADERS else []
     done = configure(build, "-DVPP_RUNTIME_WARNINGS_AS_ERRORS=ON", *sanitize, *engine)
     if MISSING_JSON in done.stderr:
@@ -41,4 +52,3 @@ def runtime(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert done.returncode == 0, done.stderr
     done = subprocess.run(["cmake", "--build", build, "--parallel", "2"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Runtime(build)

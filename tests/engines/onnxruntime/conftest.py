@@ -1,4 +1,4 @@
-"""Builds the library of native ops once a session.
+"""Builds the library of native ops once.
 
 With ONNX Runtime's headers, in the folder that the environment variable ONNXRUNTIME_INCLUDE_DIR names, what the library
 declares of its interface is checked against them.
@@ -11,12 +11,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import filelock
 import pytest
 
 from tests.cli.conftest import bundle as bundle
 from tests.cli.conftest import cli as cli
 from tests.cli.conftest import clip as clip
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, folder_of_all
 from vpp_deploy.engines.onnxruntime.native_library import LIBRARY_FILE, PATH_VARIABLE
 
 HEADERS = os.environ.get("ONNXRUNTIME_INCLUDE_DIR")
@@ -34,14 +35,15 @@ def native_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("the library of native ops is built with cmake, which is not installed")
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("the library of native ops needs a C++ compiler, and none is installed")
-    build = tmp_path_factory.mktemp("native_ops")
+    build = folder_of_all(tmp_path_factory) / "native_ops"
     options = ["-DVPP_ONNXRUNTIME_OPS_TESTS=ON", *([f"-DONNXRUNTIME_INCLUDE_DIR={HEADERS}"] if HEADERS else [])]
-    for command in (
-        ["cmake", "-S", REPOSITORY / "cpp" / "onnxruntime_ops", "-B", build, *options],
-        ["cmake", "--build", build, "--target", "vpp_onnxruntime_ops", "--parallel", "2"],
-    ):
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
+    with filelock.FileLock(build.with_suffix(".lock")):
+        for command in (
+            ["cmake", "-S", REPOSITORY / "cpp" / "onnxruntime_ops", "-B", build, *options],
+            ["cmake", "--build", build, "--target", "vpp_onnxruntime_ops", "--parallel", "2"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stdout + done.stderr
     return build
 
 

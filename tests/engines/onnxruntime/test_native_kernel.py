@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import onnx
 import pytest
@@ -157,7 +158,8 @@ def test_nothing_of_nothing_is_nothing(native_library: Path) -> None:
 
 def test_every_instruction_set_under_sanitizers(native_build: Path) -> None:
     program = "vpp_onnxruntime_ops_tests"
-    done = subprocess.run(["cmake", "--build", native_build, "--target", program], capture_output=True, text=True)
+    with filelock.FileLock(native_build.with_suffix(".lock")):
+        done = subprocess.run(["cmake", "--build", native_build, "--target", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     done = subprocess.run([native_build / program], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
