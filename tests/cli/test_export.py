@@ -6,11 +6,20 @@ import random
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
+import safetensors.torch
 import torch
 
-from tests.cli.conftest import Cli
+from tests.cli.conftest import Cli, Outcome
+from vpp_deploy.bundle import Bundle
+from vpp_deploy.bundle.external_data import GRAPH_PREFIX
+from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.errors import ExitCode
+from vpp_deploy.families.vpp import export as vpp_export
+from vpp_deploy.families.vpp import options as vpp_options
+from vpp_deploy.families.vpp.config import model_config
+from vpp_deploy.families.vpp.shipped import shipped_weights
 
 EXPORT = ("export", "vpp-micro", "--size", "64x64")
 
@@ -118,18 +127,14 @@ def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path, bundle: Path
 def test_export_says_what_it_made_and_how_to_go_on(
     cli: Cli, bundle: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from vpp_deploy.bundle import Bundle
-    from vpp_deploy.families.vpp import export
-    from vpp_deploy.families.vpp.options import VppOptions
-
     asked: dict[str, Any] = {}
 
-    def record(request: Any, options: VppOptions) -> Bundle:
+    def record(request: Any, options: vpp_options.VppOptions) -> Bundle:
         asked.update(request=request, options=options)
         opened = Bundle.open(bundle)
         return Bundle(bundle, opened.manifest.model_copy(update={"precision": request.precision}))
 
-    monkeypatch.setattr(export, "export_request", record)
+    monkeypatch.setattr(vpp_export, "export_request", record)
     words = ["--random-weights", "--seed", 3, "--keep", "0.4", "--size", "64x96", "--max-tracks", 7]
     outcome = cli(
         "export",
@@ -153,7 +158,7 @@ def test_export_says_what_it_made_and_how_to_go_on(
     assert (request.model, request.out, request.checkpoint) == ("vpp-micro", bundle, None)
     assert (request.keep, request.size, request.random_weights.seed) == ("0.4", (64, 96), 3)
     assert (request.precision, request.overwrite) == ("bfloat16", True)
-    assert asked["options"] == VppOptions(None, 7, 9, selection_noise=True)
+    assert asked["options"] == vpp_options.VppOptions(None, 7, 9, selection_noise=True)
 
 
 @pytest.mark.parametrize("model", ["vpp-micro", "papr:deit_small_patch16_224"])
@@ -168,16 +173,32 @@ def test_a_model_without_weights(cli: Cli, out: Path) -> None:
     assert not out.exists()
 
 
-def test_a_model_whose_weights_are_shipped(cli: Cli, out: Path) -> None:
-    from vpp_deploy.bundle import Bundle
-    from vpp_deploy.bundle.hashing import sha256_of_file
-    from vpp_deploy.families.vpp.config import model_config
-    from vpp_deploy.families.vpp.shipped import shipped_weights
+def test_a_model_whose_weights_are_shipped(
+    cli: Cli, out: Path, micro_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if those of the micro model were: its graphs are traced already, which takes half a minute."""
+    weights = safetensors.torch.load_file(micro_bundle.weights_path)
+    shipped = tmp_path / "keep-0.55.safetensors"
+    own = {name: tensor for name, tensor in weights.items() if not name.startswith(GRAPH_PREFIX)}
+    safetensors.torch.save_file(own, shipped)
+    monkeypatch.setattr(vpp_options, "SHIPPED_MODELS", ("vpp-micro",))
+    monkeypatch.setattr(vpp_export, "shipped_weights", lambda config: shipped)
+    monkeypatch.setattr(vpp_export, "trace", lambda _, signed, *names: onnx.load(micro_bundle.graph_path(signed.role)))
+    assert_exported_with(shipped, cli("export", "vpp-micro", "--keep", "0.55", "--size", "128x192", "-o", out), out)
+    written = safetensors.torch.load_file(Bundle.open(out).weights_path)
+    assert all(torch.equal(written[name], tensor) for name, tensor in own.items())
 
-    outcome = cli("export", "vpp-demo", "--keep", "0.4", "--size", "64x96", "-o", out)
-    assert (outcome.code, "random" in outcome.err) == (0, False)
-    source = Bundle.open(out).manifest.provenance.weights
+
+@pytest.mark.slow
+def test_the_demo_model_with_its_weights(cli: Cli, out: Path) -> None:
     path = shipped_weights(model_config("vpp-demo", "0.4"))
     assert path is not None
-    assert (source.kind, source.sha256) == ("shipped", sha256_of_file(path))
-    assert source.name == f"vpp-demo/{path.name}"
+    assert_exported_with(path, cli("export", "vpp-demo", "--keep", "0.4", "--size", "64x96", "-o", out), out)
+
+
+def assert_exported_with(shipped: Path, outcome: Outcome, out: Path) -> None:
+    assert (outcome.code, "random" in outcome.err) == (0, False), outcome.err
+    opened = Bundle.open(out).manifest
+    source = opened.provenance.weights
+    assert (source.kind, source.sha256) == ("shipped", sha256_of_file(shipped))
+    assert source.name == f"{opened.model.name}/{shipped.name}"

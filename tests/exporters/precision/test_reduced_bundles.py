@@ -87,8 +87,9 @@ def test_the_graphs_are_valid_and_the_weights_are_the_same(reduced_micro: Bundle
 
 
 @needs_rtx
-def test_tensorrt_rtx_builds_a_vpp_graph(reduced_micro: Bundle, tmp_path: Path) -> None:
-    assert_builds(reduced_micro, "step", tmp_path)
+@pytest.mark.parametrize("precision", ["bfloat16", pytest.param("float16", marks=pytest.mark.slow)])
+def test_tensorrt_rtx_builds_a_vpp_graph(precision: str, micro_bundle: Bundle, tmp_path: Path) -> None:
+    assert_builds(reduced_bundle(micro_bundle, precision, tmp_path / "micro.bundle"), "step", tmp_path)
 
 
 @needs_rtx

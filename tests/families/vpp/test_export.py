@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,13 @@ import vpp_deploy
 from vpp_deploy import ops
 from vpp_deploy.bundle.manifest import FRAME_BY_FRAME
 from vpp_deploy.errors import CheckpointError, ExportError, OutputError, UsageError
+from vpp_deploy.exporters.trace import trace
 from vpp_deploy.families.vpp.checkpoint import load_detector, official_state_dict
-from vpp_deploy.families.vpp.config import DetectorConfig
+from vpp_deploy.families.vpp.config import DetectorConfig, model_config
 from vpp_deploy.families.vpp.detector import VppDetector
+from vpp_deploy.families.vpp.folding import folded
+from vpp_deploy.families.vpp.frame_graph import FrameGraph, GraphOptions
+from vpp_deploy.families.vpp.phases import PhaseGraph, signature
 from vpp_deploy.families.vpp.random_weights import randomise_
 
 
@@ -129,3 +134,29 @@ def test_an_existing_bundle_is_not_replaced_by_accident(micro_bundle: vpp_deploy
 def test_the_bundles_weights_load_as_a_checkpoint(micro_bundle: vpp_deploy.Bundle) -> None:
     config = DetectorConfig.from_dict(micro_bundle.manifest.model.config)
     load_detector(config, micro_bundle.weights_path, ignore_prefix="graph/")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_graph_with_selection_noise_computes_what_the_model_does_and_minds_it() -> None:
+    config = model_config("vpp-micro", "0.55")
+    config = replace(config, head=replace(config.head, encoder_layers=1, decoder_layers=1))
+    detector = randomise_(VppDetector(config), 0)
+    graph = (
+        FrameGraph(folded(detector.eval()), GraphOptions((64, 96), selection_noise=True)).eval().requires_grad_(False)
+    )
+    module, signed = PhaseGraph(graph, "init"), signature(graph, "init")
+    model = trace(module, signed, config.name, "frame_graph.detector")
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    generator = np.random.default_rng(0)
+    frame, size = generator.integers(0, 256, (64, 96, 3), np.uint8), np.array([64, 96], np.int32)
+    kept = set()
+    for _ in range(2):
+        noise = generator.gumbel(scale=50, size=signed.example[-1].shape).astype(np.float32)  # louder than the scores
+        outputs = session.run(None, dict(zip(signed.input_names, (frame, size, noise), strict=True)))
+        found = dict(zip(signed.output_names, outputs, strict=True))
+        with torch.no_grad():
+            expected = module(*map(torch.from_numpy, (frame, size, noise)))
+        for name, tensor in zip(signed.output_names, expected, strict=True):
+            np.testing.assert_allclose(found[name], tensor.numpy(), atol=1e-3, err_msg=name)
+        kept.add(tuple(sorted(found["kept_selection_3"])))
+    assert len(kept) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import vpp_deploy
+from vpp_deploy.bundle.manifest import TensorSpec
 from vpp_deploy.demo.scenes import render_clip
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
@@ -142,12 +144,27 @@ def small_clip(clip: list[np.ndarray]) -> list[np.ndarray]:
     return [np.ascontiguousarray(frame[: SMALL[0], : SMALL[1]]) for frame in clip[:3]]
 
 
-def test_selection_noise_varies_with_the_seed(tmp_path: Path, small_clip: list[np.ndarray]) -> None:
-    frames = small_clip
+@pytest.mark.usefixtures("one_thread")
+def test_selection_noise_varies_with_the_seed(micro_bundle: vpp_deploy.Bundle, clip: list[np.ndarray]) -> None:
+    """In PyTorch, whose model takes it as it is: `tests/families/vpp` shows that an exported graph does the same."""
+    manifest = micro_bundle.manifest
+    noise = TensorSpec(name="selection_noise", dtype="float32", shape=(4, math.prod(manifest.token_grid), 2))
+    graphs = {
+        role: graph.model_copy(update={"inputs": (*graph.inputs, noise)}) for role, graph in manifest.graphs.items()
+    }
+    noisy = vpp_deploy.Bundle(micro_bundle.path, manifest.model_copy(update={"graphs": graphs}))
+    assert_noise_varies(vpp_deploy.open_reference(noisy), clip[:3])
+
+
+@pytest.mark.slow
+def test_selection_noise_of_an_exported_bundle(tmp_path: Path, small_clip: list[np.ndarray]) -> None:
     noisy = vpp_deploy.export(
         shallow("0.55"), out=tmp_path / "noisy.bundle", random_weights=WEIGHTS, size=SMALL, selection_noise=True
     )
-    engine = vpp_deploy.build_engine(noisy)
+    assert_noise_varies(vpp_deploy.build_engine(noisy), small_clip)
+
+
+def assert_noise_varies(engine: Engine, frames: list[np.ndarray]) -> None:
     sessions = [VideoSession(engine, seed) for seed in (None, None, 1, 1, 2)]
     runs = [[session(frame) for frame in frames] for session in sessions]
     assert all(same(a, b) for a, b in zip(runs[0], runs[1], strict=True))
