@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -10,6 +12,8 @@ from ml_dtypes import float8_e4m3fn
 from onnx import numpy_helper
 
 from tests.exporters.test_checks import model
+from vpp_deploy.engines.onnxruntime.sessions import Session, session_options
+from vpp_deploy.errors import BuildError
 from vpp_deploy.quantization.products import find_products, group_of, initial_values
 from vpp_deploy.quantization.qdq import FP8, INT8, int8_ranges, largest_weights, quantise, quantise_by_choice, switch
 
@@ -68,6 +72,17 @@ def test_values_are_those_of_fp8() -> None:
     np.testing.assert_allclose(run(graph, x=X), x @ weight.T @ np.ones((6, 3)), rtol=1e-5)
     types = {tensor.data_type for tensor in graph.graph.initializer if tensor.name.endswith("zero_point")}
     assert types == {onnx.TensorProto.FLOAT8E4M3FN}
+
+
+def test_a_relu_before_fp8_is_not_dropped(tmp_path: Path) -> None:
+    """As ONNX Runtime 1.32 does by itself."""
+    graph = model("g (float[2,4] x) => (float[2,3] y) { r = Relu (x)  y = MatMul (r, v) }")
+    graph.graph.initializer.append(numpy_helper.from_array(np.ones((4, 3), np.float32), "v"))
+    quantise(graph, find_products(graph, initial_values(graph), convolutions=False), {"r": 1.0}, FP8)
+    onnx.save(graph, tmp_path / "relu.onnx")
+    session = Session(tmp_path / "relu.onnx", session_options(1), error=BuildError, label="a graph")
+    expected = np.maximum(X, 0.0).sum(1, keepdims=True).repeat(3, 1)
+    np.testing.assert_allclose(session.run(["y"], {"x": X})[0], expected, rtol=0.05)
 
 
 def test_a_choice_rounds_what_is_switched_on() -> None:

@@ -24,7 +24,7 @@ _FLOW = (
 _COMMANDS: Final = {
     "export": "Export a model with its weights to a bundle: ONNX graphs, one weights file and a manifest. Needs "
     "PyTorch.",
-    "quantize": "Quantise the matrix products of a bundle to INT8, with ranges measured on data. Needs no PyTorch.",
+    "quantize": "Quantise the matrix products of a bundle, with ranges measured on data. Needs no PyTorch.",
     "build-engine": "Build an engine from a bundle's graphs and store it in the bundle; tensorrt-rtx needs no GPU for "
     "that.",
     "infer": "Run a bundle's engine over a video or images; without an output, just report how it went and what was "
