@@ -75,6 +75,8 @@ def test_a_list_names_paths_from_its_own_folder_and_keeps_its_names_when_it_grow
     after = items_of(listing)
     assert set(before) < {item.name for item in after}
     assert [item.files[0].size for item in after if item.name == "gone.mp4"] == [-1]
+    listing.write_bytes(b"\xef\xbb\xbf# from Windows\r\nclips/a.mp4\r\n")
+    assert names_of(listing) == before[:1]
     listing.write_text("clips/a.mp4\n./clips/a.mp4\n")
     with pytest.raises(UsageError, match=r"'clips/a.mp4' is in the corpus 2 times"):
         items_of(listing)

@@ -14,9 +14,8 @@ from vpp_deploy.corpus.items import SourceFile, natural_name
 from vpp_deploy.corpus.locations import failing_as, file_system, fixed_part, is_url
 from vpp_deploy.errors import VideoError
 from vpp_deploy.files.reading import read_bytes
+from vpp_deploy.media.inputs import LIST_SUFFIX, lines_of
 
-LIST_SUFFIX: Final = ".txt"
-"""Of a file that names the files of a corpus, one a line."""
 _MOST_BYTES_OF_LIST: Final = 400_000_000
 _AT_ONCE: Final = 32
 """Questions to a store that may be open."""
@@ -96,8 +95,7 @@ def _local(path: str, name: str, *, named: bool = False) -> SourceFile:
 
 def _listed(corpus: str, content: bytes) -> Iterator[SourceFile]:
     """What a list names: paths, relative ones from the list's own folder, and URLs."""
-    lines = [line.strip() for line in os.fsdecode(content).split("\n")]
-    entries = [line for line in lines if line and not line.startswith("#")]
+    entries = list(lines_of(content))
     base = corpus.rpartition("/")[0]
     urls = [entry if is_url(entry) else f"{base}/{entry}" for entry in entries if is_url(entry) or is_url(corpus)]
     remote = iter(_asked(urls))

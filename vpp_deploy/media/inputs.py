@@ -90,16 +90,20 @@ def read_list(path: str) -> Iterator[str]:
     """
     folder = os.path.dirname(path)
     content = read_bytes(Path(path), VideoError, what="list of inputs", limit=_LONGEST_LIST)
+    for line in lines_of(content):
+        beside = os.path.join(folder, line)
+        is_path = os.path.lexists(beside) or (line != STANDARD_INPUT and kind_of(line) is Kind.PATH)
+        if is_path and is_list(beside):
+            raise VideoError(f"{path}: it names another list, {line:.200}; write that one's lines here, or give both")
+        yield from _matches(beside) if is_path else [line]
+
+
+def lines_of(content: bytes) -> Iterator[str]:
+    """The lines of a list but for empty ones and comments (`#`), however an editor ends lines or begins a file."""
     for raw in content.removeprefix(codecs.BOM_UTF8).splitlines():
         line = os.fsdecode(raw).strip()
         if line and not line.startswith("#"):
-            beside = os.path.join(folder, line)
-            is_path = os.path.lexists(beside) or (line != STANDARD_INPUT and kind_of(line) is Kind.PATH)
-            if is_path and is_list(beside):
-                raise VideoError(
-                    f"{path}: it names another list, {line:.200}; write that one's lines here, or give both"
-                )
-            yield from _matches(beside) if is_path else [line]
+            yield line
 
 
 def output_names(locations: Iterable[str]) -> list[str]:
