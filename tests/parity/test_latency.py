@@ -16,7 +16,7 @@ from vpp_deploy.parity.report_table import latency_lines, legend
 SECONDS = st.floats(1e-6, 1e3)
 
 
-@given(pairs=st.lists(st.tuples(SECONDS, SECONDS), max_size=6))
+@given(pairs=st.lists(st.tuples(SECONDS, SECONDS), max_size=8))
 def test_the_medians_are_of_all_pairs_but_the_first(pairs: list[tuple[float, float]]) -> None:
     watch = latency.Stopwatch()
     times = accumulate([moment for pair in pairs for seconds in pair for moment in (0.0, seconds)])
@@ -27,8 +27,8 @@ def test_the_medians_are_of_all_pairs_but_the_first(pairs: list[tuple[float, flo
             assert watch.reference(lambda number=number: number) == number  # type: ignore[misc]
             assert watch.engine(lambda number=number: -number) == -number  # type: ignore[misc]
     found = watch.latency()
-    counted = pairs[1:] or pairs
-    if not counted:
+    counted = pairs[1:]
+    if len(counted) < 3:
         assert found is None
         assert latency_lines(found, "frame") == []
         return

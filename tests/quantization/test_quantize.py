@@ -22,7 +22,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import load_engine
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.tensorrt.build import build_tensorrt_engine
-from vpp_deploy.errors import ExitCode
+from vpp_deploy.errors import ExitCode, UsageError
 from vpp_deploy.media.reader import read_video
 
 HELD_OUT = 32
@@ -125,7 +125,7 @@ def manifest_of(bundle: Path) -> Any:
     ("words", "code", "message"),
     [
         (("--frames", 7), ExitCode.USAGE, "7 frames are not enough to quantise a model: allow at least 8"),
-        (("--frames", 31, "--auto", 0.1), ExitCode.USAGE, "allow at least 32"),
+        (("--frames", 31, "--auto", 0.1), ExitCode.USAGE, "within a bound (--auto), of which a quarter is held out"),
         (("--ranges", "entropy"), ExitCode.USAGE, "use mse, percentile, max"),
         (("--percentile", 99), ExitCode.USAGE, "--percentile is for --ranges percentile"),
         (("--ranges", "percentile", "--percentile", 20), ExitCode.USAGE, "percentile is 20"),
@@ -147,9 +147,11 @@ def test_options_that_make_no_sense_are_refused(
 
 def test_data_that_is_none_is_refused(papr_bundle: Bundle, tmp_path: Path, cli: Cli) -> None:
     out = tmp_path / "made.bundle"
-    for words, why in (((), "the ranges of int8"), (("--precision", "float16", "--auto", 0.1), "the bound")):
+    for words, why in (((), "range of int8"), (("--precision", "float16", "--auto", 0.1), "bound")):
         lacking = cli("quantize", papr_bundle.path, "-o", out, *words)
-        lacking.assert_one_line_error(ExitCode.USAGE, f"{why} takes data to measure on")
+        lacking.assert_one_line_error(ExitCode.USAGE, f"a {why} takes data to measure on")
+    idle = cli("quantize", papr_bundle.path, "-o", out, "--precision", "float16", "--data", tmp_path)
+    idle.assert_one_line_error(ExitCode.USAGE, "float16 without a bound measures nothing: leave the data out")
 
     def refused(data: Path, *words: str) -> None:
         outcome = cli("quantize", papr_bundle.path, "--data", data, "-o", out)
@@ -157,7 +159,7 @@ def test_data_that_is_none_is_refused(papr_bundle: Bundle, tmp_path: Path, cli: 
 
     refused(tmp_path / "missing.mp4", "missing.mp4")
     short = write_clip(tmp_path / "short.mp4", frames=5, size=(64, 96))
-    refused(short, "short.mp4 has 5 frames, and to quantise a model takes at least 8")
+    refused(short, "short.mp4 has 5 images, and to quantise a model takes at least 8")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", "is empty")
     (tmp_path / "text.mp4").write_text("no video")
@@ -180,6 +182,16 @@ def test_a_bundle_that_is_not_float32_is_refused(
     within = cli("quantize", video8.path, "--data", clip, "-o", video8.path / "in.bundle")
     within.assert_one_line_error(ExitCode.USAGE, "lies in")
     assert not out.exists()
+
+
+def test_nothing_that_is_read_is_written_over(papr_bundle: Bundle, clip: Path, tmp_path: Path) -> None:
+    """Also from Python, where no command looked first."""
+    copy = Bundle.open(shutil.copytree(papr_bundle.path, tmp_path / "own.bundle"))
+    before = sorted((path.name, path.read_bytes()) for path in copy.path.rglob("*.onnx"))
+    options = vpp_deploy.QuantizeOptions(precision="float16")
+    with pytest.raises(UsageError, match="would overwrite"):
+        vpp_deploy.quantize(copy, None, copy.path, options, overwrite=True)
+    assert sorted((path.name, path.read_bytes()) for path in copy.path.rglob("*.onnx")) == before
 
 
 def test_plain_tensors_take_arrays(tmp_path: Path, cli: Cli) -> None:

@@ -37,8 +37,7 @@ _COMMANDS: Final = {
     "batches.",
     "parity": "Run the same frames through PyTorch and an engine, compare every output and state, and note it in the "
     "bundle.",
-    "evaluate": "Score engines on a data set: AP of tracks (YouTube-VIS), mAP of boxes and masks (COCO, frame by "
-    "frame).",
+    "evaluate": "Score engines on a data set: AP of tracks, mAP of boxes and masks; of classifiers top-1 and top-5.",
     "benchmark": "Time engines and peers side by side, alternating call by call; ratios come with a 95 % confidence "
     "interval.",
     "report": "Write one HTML file that stands for itself: model, tokens and arithmetic, parity, frames, speed, "

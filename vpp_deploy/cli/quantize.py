@@ -10,7 +10,6 @@ import typer
 from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import BundleArgument, MaxMemoryOption, bytes_of
 from vpp_deploy.errors import UsageError
-from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
@@ -88,7 +87,6 @@ def command(
         bound=auto,
     )
     opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
-    check_outputs([out], inputs=[bundle] if data is None else [bundle, data])
     with step_bar("quantising") as progress:
         made = quantize(opened, data, out, options, overwrite=overwrite, progress=progress)
     facts = made.manifest.quantization

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter
-from typing import TypeVar
+from typing import Final, TypeVar
 
 T = TypeVar("T")
+_FEWEST: Final = 3
+"""Calls that a median is taken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class Latency:
         reference: median seconds of PyTorch, inputs and outputs in host memory.
         engine: of the engine, free-running.
         speed_up: median over the calls of PyTorch's time over the engine's.
-        calls: how many were timed; the first one, which is slower, counts only where there is no other.
+        calls: how many were timed, without the first one, which is slower.
     """
 
     reference: float
@@ -44,10 +46,9 @@ class Stopwatch:
         return _timed(call, self._engine)
 
     def latency(self) -> Latency | None:
-        """Of the pairs until now; None before the first one."""
-        pairs = list(zip(self._reference, self._engine, strict=False))
-        pairs = pairs[1:] or pairs
-        if not pairs:
+        """Of the pairs until now but the first one; None of so few that a median would tell nothing."""
+        pairs = list(zip(self._reference, self._engine, strict=False))[1:]
+        if len(pairs) < _FEWEST:
             return None
         ours, theirs = zip(*pairs, strict=True)
         ratio = median(reference / engine for reference, engine in pairs)

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.summary import WorstDifference
+from vpp_deploy.terminal.console import counted
 
 _LINES = 12
 _LEGEND = {
@@ -30,11 +31,6 @@ def title(backend: str, precision: str, count: str, source: str | None) -> Text:
     """Who was compared, and on what."""
     of = f" of {source}" if source else ""
     return Text(f"{backend} ({precision}) against PyTorch: {count}{of}", style="bold")
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 frame`, `3 frames`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def table(heading: str, first: str, *others: str) -> Table:

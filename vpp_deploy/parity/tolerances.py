@@ -48,14 +48,21 @@ class ClassifierTolerances:
 
     Attributes:
         logits: largest absolute difference of the logits, where both sides kept the same patches.
+        features: of a model without classes, largest difference of its features in such pictures, relative to the
+            largest one.
         significance: largest difference of the patch significance maps, relative.
         tie_margin: a patch that only one side kept is a tie if its significance is this close to the K-th largest one;
             two patches in another order are one if theirs are this close to each other. Relative.
     """
 
     logits: float
+    features: float
     significance: float
     tie_margin: float
+
+    def of(self, tensor: str) -> float:
+        """The bar of an output, by its name: `logits`, `features`, or a significance map."""
+        return {"logits": self.logits, "features": self.features}.get(tensor, self.significance)
 
 
 @dataclass(frozen=True, slots=True)

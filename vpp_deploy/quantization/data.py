@@ -20,6 +20,7 @@ from vpp_deploy.media.reader import read_video
 from vpp_deploy.tasks import open_session
 from vpp_deploy.tasks.classification.reader import read_pictures
 from vpp_deploy.tasks.tensors.source import open_source
+from vpp_deploy.terminal.console import counted
 
 FEWEST: Final = 8
 """Frames or images that ranges, or errors, are measured on at least."""
@@ -61,8 +62,10 @@ def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) ->
         UsageError: arrays that do not fit the model; fewer frames are allowed than it takes.
     """
     least = FEWEST * (_EVERY if hold_out else 1)
+    why = " within a bound (--auto), of which a quarter is held out," if hold_out else ""
+    what = "image" if isinstance(manifest, ClassificationManifest) else "frame"
     if frames < least:
-        raise UsageError(f"{frames} frames are not enough to quantise a model: allow at least {least}")
+        raise UsageError(f"{frames} frames are not enough to quantise a model{why}: allow at least {least}")
     sources = _sources(path)
     shortest = _SHORTEST if len(manifest.roles) > 1 else 1
     chosen = sources[:: -(-len(sources) // max(1, frames // shortest))]
@@ -73,7 +76,9 @@ def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) ->
             clips.append(list(reader))
         left -= len(clips[-1])
     if (found := sum(map(len, clips))) < least:
-        raise VideoError(f"{path} has {found} frames, and to quantise a model takes at least {least}: give more")
+        raise VideoError(
+            f"{path} has {counted(found, what)}, and to quantise a model{why} takes at least {least}: give more"
+        )
     if not hold_out:
         return Data(clips, [])
     if len(clips) < _EVERY:

@@ -20,6 +20,7 @@ from vpp_deploy.engines.lowered import embed_weights, lowered_model, lowered_who
 from vpp_deploy.errors import BundleError, UsageError
 from vpp_deploy.exporters.precision import PRECISIONS
 from vpp_deploy.exporters.precision.casting import Casting
+from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.quantization.calibration import Calibration, calibrate
 from vpp_deploy.quantization.casts import groups_of_products
 from vpp_deploy.quantization.data import Clip, read_data
@@ -114,8 +115,8 @@ def quantize(
         The new bundle, without an engine.
 
     Raises:
-        UsageError: the bundle is not in float32, has nothing to quantise, an option makes no sense, or data is
-            lacking.
+        UsageError: the bundle is not in float32, has nothing to quantise, an option makes no sense, data is lacking
+            or for nothing, or `out` is what is read.
         VideoError: the data cannot be read, or is too little.
         DependencyError: ONNX Runtime is not installed.
         BundleError: a graph is not what the manifest says.
@@ -130,10 +131,13 @@ def quantize(
     check_float32(bundle)
     if options.needs_data:
         if data is None:
-            why = "the bound" if options.precision not in QUANTISED_TYPES else f"the ranges of {options.precision}"
-            raise UsageError(f"{why} takes data to measure on: give a video or a folder of images")
+            why = "bound" if options.precision not in QUANTISED_TYPES else f"range of {options.precision}"
+            raise UsageError(f"a {why} takes data to measure on: give a video or a folder of images")
         BACKENDS["onnxruntime"].required_version()
-    source, path = bundle.manifest, Path(data) if data is not None and options.needs_data else None
+    elif data is not None:
+        raise UsageError(f"{options.precision} without a bound measures nothing: leave the data out, or give a bound")
+    source, path = bundle.manifest, Path(data) if data is not None else None
+    check_outputs([Path(out)], inputs=[bundle.path] if path is None else [bundle.path, path])
     with BundleWriter(Path(out), overwrite=overwrite) as writer:
         progress("reading", 0.0)
         shown = read_data(path, source, options.frames, hold_out=options.bound is not None) if path else None

@@ -39,7 +39,7 @@ BFLOAT16: Final = Precision(
             mask_iou=0.9,
             ties_everywhere=True,
         ),
-        classification=ClassifierTolerances(logits=0.8, significance=1e-4, tie_margin=1e-5),
+        classification=ClassifierTolerances(logits=0.8, features=8e-2, significance=1e-4, tie_margin=1e-5),
         tensors=TensorTolerances(difference=8e-2),
     ),
 )

@@ -54,7 +54,7 @@ FLOAT16: Final = Precision(
             mask_iou=0.95,
             ties_everywhere=True,
         ),
-        classification=ClassifierTolerances(logits=0.1, significance=2e-3, tie_margin=1e-3),
+        classification=ClassifierTolerances(logits=0.1, features=1e-2, significance=2e-3, tie_margin=1e-3),
         tensors=TensorTolerances(difference=1e-2),
     ),
 )

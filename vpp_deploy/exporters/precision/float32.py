@@ -21,7 +21,7 @@ FLOAT32: Final = Precision(
             track_agreement=1.0,
             mask_iou=0.99,
         ),
-        classification=ClassifierTolerances(logits=1e-4, significance=1e-4, tie_margin=1e-5),
+        classification=ClassifierTolerances(logits=1e-4, features=1e-4, significance=1e-4, tie_margin=1e-5),
         tensors=TensorTolerances(difference=1e-3),
     ),
 )

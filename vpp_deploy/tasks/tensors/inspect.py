@@ -8,10 +8,10 @@ from rich.console import RenderableType
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
-from vpp_deploy.parity.report_table import counted
 from vpp_deploy.tasks.inspect_page import Page, state_table, tensors, worst
 from vpp_deploy.tasks.task import Description
 from vpp_deploy.terminal import console
+from vpp_deploy.terminal.console import counted
 
 
 def describe(bundle: Bundle) -> Description:

@@ -48,7 +48,7 @@ def _tensors(report: ClassificationParity) -> Table:
         "tolerance",
     )
     for name, difference in report.worst().items():
-        tolerance = _tolerance(report, name)
+        tolerance = report.tolerances.of(name)
         cells = difference_cells(difference, difference_style(difference, tolerance))
         grid.add_row(name, *cells, Text(f"{tolerance:.1e}", style="dim"))
     return grid
@@ -95,7 +95,3 @@ def _slots(report: ClassificationParity) -> list[Text]:
     significance = f", significance {max(differences.values()):.1e}" if differences else ""
     batch = len(report.slots)
     return [Text(f"The same {report.kind} in all {batch} slots of a batch: {answer} within {value:.1e}{significance}")]
-
-
-def _tolerance(report: ClassificationParity, name: str) -> float:
-    return report.tolerances.logits if name in ANSWERS else report.tolerances.significance

@@ -51,9 +51,9 @@ def _problems(sample: SampleDifference, tolerances: ClassifierTolerances) -> Ite
     yield from _patch_problems(sample)
     answer = next(name for name in sample.tensors if name in ANSWERS)
     logits = sample.tensors[answer]
-    if sample.comparable and logits.maximum > tolerances.logits:
+    if sample.comparable and logits.maximum > tolerances.of(answer):
         unexplained = ", even with the patches that the engine kept: no tie explains it" if sample.rerun else ""
-        yield f"{answer}: {exceeds(logits, tolerances.logits)}{unexplained}"
+        yield f"{answer}: {exceeds(logits, tolerances.of(answer))}{unexplained}"
 
 
 def _patch_problems(sample: SampleDifference) -> Iterator[str]:
