@@ -42,6 +42,8 @@ def test_bundles_in_one_table_and_one_report(cli: Cli, bundles: list[Path], data
     assert lines[2] == ["a.bundle", "onnxruntime", "0.5", "100.00", *"–––", "0.00", "4"]
     assert lines[3] == ["b.bundle", "onnxruntime", "0.5", "0.00", "–", "-100.00", "100.00%", "0.00", "4"]
     assert ["dark", "2", "100.00", "0.00"] in lines
+    assert ["class", "images", "a.bundle", "onnxruntime", "b.bundle", "onnxruntime"] in lines
+    assert "matched" not in outcome.out
     plain = json.loads(target.read_text())
     assert [run["top1"] for run in plain["runs"]] == [100, 0]
     PlotFile(tmp_path / "plot.svg", [target]).discard()  # which reads the scores
@@ -58,7 +60,7 @@ def test_a_table_and_a_picture_with_a_fault(cli: Cli, bundles: list[Path], data:
     cli(*words).assert_one_line_error(ExitCode.BAD_INPUT, "gone.png", "does not exist")
     outcome = cli(*words, "--keep-going")
     assert outcome.code == 0
-    assert outcome.err == f"warning: skipped image {data / 'bright/gone.png'}: does not exist\n"
+    assert outcome.err == "warning: skipped image bright/gone.png: does not exist\n"
     assert cli(*words, "--keep-going", "--images", 1).out.splitlines()[2].split()[-1] == "1"
 
 
@@ -72,3 +74,41 @@ def test_options_of_the_other_task_are_refused(
         ([bundles[0], bundles[0]], "each one once"),
     ):
         cli("evaluate", *words, "--data", data).assert_one_line_error(ExitCode.USAGE, reason)
+
+
+def test_folders_of_other_names_are_matched_in_their_order_and_it_says_so(
+    cli: Cli, bundles: list[Path], data: Path
+) -> None:
+    (data / "dark").rename(data / "first")
+    (data / "second").mkdir()
+    (data / "bright").rename(data / "third")
+    outcome = cli("evaluate", bundles[0], "--data", data, "--images", 2)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "classes are matched by the order of the folders" in outcome.out
+    (data / "fourth").mkdir()
+    for words in ([], ["--images", 1]):
+        outcome = cli("evaluate", bundles[0], "--data", data, *words)
+        outcome.assert_one_line_error(ExitCode.BAD_INPUT, "no class named 'first', 'fourth', 'second' and 1 more")
+
+
+def test_the_report_replaces_no_picture(cli: Cli, bundles: list[Path], data: Path, tmp_path: Path) -> None:
+    """Wherever a data set finds it: by a table's paths, by a link in a folder."""
+    pictures = [tmp_path / "pool" / f"{name}.png" for name in ("relative", "whole", "linked", "hard", "unused")]
+    for number, picture in enumerate(pictures):
+        picture.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60, 40), (10 + number,) * 3).save(picture)
+    (tmp_path / "link.png").symlink_to(pictures[2])
+    (tmp_path / "hard.png").hardlink_to(pictures[3])
+    rows = ["pool/relative.png", pictures[1], "link.png", "hard.png", "pool/unused.png"]
+    (tmp_path / "t.csv").write_text("".join(f"{path},dark\n" for path in rows))
+    (data / "dark" / "link.png").symlink_to(pictures[0])
+    before = {path: path.read_bytes() for path in pictures}
+    for words in (["--data", tmp_path / "t.csv", "--images", 1], ["--data", data, "--annotations", tmp_path / "t.csv"]):
+        if "--annotations" in words:
+            (tmp_path / "t.csv").write_text("".join(f"{path},dark\n" for path in [*pictures, tmp_path / "link.png"]))
+        for picture in pictures:
+            outcome = cli("evaluate", bundles[0], *words, "--json", picture)
+            outcome.assert_one_line_error(ExitCode.USAGE, "would overwrite", "which is read")
+    cli("evaluate", bundles[0], "--data", data, "--json", pictures[0]).assert_one_line_error(ExitCode.USAGE, "is read")
+    assert {path: path.read_bytes() for path in pictures} == before
+    assert cli("evaluate", bundles[0], "--data", data, "--json", tmp_path / "pool" / "new.json").code == 0

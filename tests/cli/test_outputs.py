@@ -76,6 +76,11 @@ def test_parity_and_evaluate_keep_what_they_read(
     refused(cli, tmp_path, *words, "--json", annotations)
     refused(cli, tmp_path, *words, "--json", data / "scores.json")
     refused(cli, tmp_path, "evaluate", "--predictions", annotations, "--data", data, "--json", annotations)
+    frames = (data / "JPEGImages").rename(tmp_path / "frames")
+    (data / "JPEGImages").symlink_to(frames)
+    frame = next(path for path in frames.rglob("*") if path.is_file())
+    refused(cli, tmp_path, *words, "--json", frame)
+    refused(cli, tmp_path, "evaluate", "--predictions", annotations, "--data", data, "--json", frame)
     beside = data.rename(tmp_path / "scores.json.work")  # where predictions are kept if nothing is said
     refused(cli, tmp_path, "evaluate", bundle, "--data", beside, "--json", tmp_path / "scores.json")
 

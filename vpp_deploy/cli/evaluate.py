@@ -15,7 +15,7 @@ from vpp_deploy.cli.json_file import report_file
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.outputs import find_target, fitting, real_path
-from vpp_deploy.files.separation import check_outputs
+from vpp_deploy.files.separation import check_files, check_outputs
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import video_bar
@@ -109,7 +109,7 @@ def command(
     if not bundle and (engine or work or images or mode != "topk"):
         raise UsageError("--predictions are scored as they are; leave out --engine, --images, --mode and --work")
     from vpp_deploy.bundle import Bundle
-    from vpp_deploy.tasks import TASKS, evaluate
+    from vpp_deploy.tasks import TASKS, evaluate, open_data
 
     opened = [Bundle.open(path) for path in bundle or ()]
     read = [path for path in (data, annotations, predictions, *(bundle or ())) if path is not None]
@@ -125,23 +125,24 @@ def command(
             options = {"mode": mode, "work": kept_in, "keep_work": work is not None}
     elif videos or work or mode != "topk":
         raise UsageError(f"--videos, --mode and --work are not for {task.title} models; use --images")
-    check_outputs([path for path in (json, kept_in) if path is not None], inputs=read)
+    outputs = [path for path in (json, kept_in) if path is not None]
+    check_outputs(outputs, inputs=read)
+    if predictions:
+        from vpp_deploy.tasks.segmentation.evaluation import evaluate_predictions, open_dataset
+
+        dataset: Any = open_dataset(data, annotations, videos=videos, keep_going=keep_going)
+    else:
+        dataset = open_data(opened, data, annotations, limit=videos or images, keep_going=keep_going)
+    check_files(outputs, files=dataset.paths())
     with report_file(json) as write:
         if predictions:
-            from vpp_deploy.tasks.segmentation.evaluation import evaluate_predictions, open_dataset
-
-            report: Any = evaluate_predictions(
-                predictions, open_dataset(data, annotations, videos=videos, keep_going=keep_going)
-            )
+            report: Any = evaluate_predictions(predictions, dataset)
         else:
             with _saying_where(kept_in), video_bar(task.evaluated) as progress:
                 report = evaluate(
                     opened,
-                    data,
+                    dataset,
                     engine or ["onnxruntime"],
-                    annotations=annotations,
-                    limit=videos or images,
-                    keep_going=keep_going,
                     progress=progress,
                     **options,
                 )

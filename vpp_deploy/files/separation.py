@@ -54,6 +54,20 @@ def check_outputs(outputs: Iterable[Path], *, inputs: Iterable[str | os.PathLike
         written.append(target)
 
 
+def check_files(outputs: Iterable[Path], *, files: Iterable[Path]) -> None:
+    """See that no output is one of many files that are read, such as those that a table names. Links are followed.
+
+    Raises:
+        UsageError: an output is one of the files.
+    """
+    there = [(output, found) for output in outputs if (found := _found(output)) and stat.S_ISREG(found.st_mode)]
+    for path in files if there else ():
+        read = _found(path)
+        for output, found in there:
+            if read is not None and os.path.samestat(found, read):
+                raise UsageError(f"output {output} would overwrite {path}, which is read; give it another name")
+
+
 def _place(path: str | os.PathLike[str]) -> Path | None:
     """The path with links followed; None for a relative one in a working folder that is gone."""
     try:

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from vpp_deploy.errors import UsageError
 from vpp_deploy.registry import Registry
-from vpp_deploy.tasks.task import Task
+from vpp_deploy.tasks.task import OpenData, Task
 
 if TYPE_CHECKING:
     from vpp_deploy.bundle.reader import Bundle
@@ -137,10 +138,62 @@ def check_parity(
     )
 
 
+def open_data(
+    bundles: Sequence[Bundle],
+    data: str | PathLike[str],
+    annotations: str | PathLike[str] | None = None,
+    *,
+    limit: int | None = None,
+    keep_going: bool = False,
+) -> OpenData:
+    """Open what `evaluate` takes as `data`: its files are known then, and none is decoded.
+
+    Raises:
+        UsageError, DatasetError: see `evaluate`.
+    """
+    opened: OpenData = _evaluated(bundles).open_data(
+        bundles,
+        _path("data", data),
+        None if annotations is None else _path("annotations", annotations),
+        limit=None if limit is None else _whole("limit", limit),
+        keep_going=keep_going,
+    )
+    return opened
+
+
+def _evaluated(bundles: Sequence[Bundle]) -> Any:
+    """The task of bundles that can be evaluated side by side."""
+    from vpp_deploy.bundle.reader import check_open
+
+    for one in bundles:
+        check_open(one)
+    if not bundles or len({one.path.resolve() for one in bundles}) < len(bundles):
+        raise UsageError("give at least one bundle, and each one once")
+    names = list(dict.fromkeys(one.manifest.task for one in bundles))
+    task = TASKS[names[0]]
+    if len(names) > 1:
+        raise UsageError(f"bundles for {' and for '.join(names)} cannot be evaluated together; evaluate them apart")
+    if task.evaluate is None:
+        raise UsageError(f"there is no measure of how well {task.title} models do their task; compare tensors: parity")
+    return task
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str | PathLike):
+        raise UsageError(f"{name} is {value!r:.80}; give a path")
+    return Path(value)
+
+
+def _whole(name: str, value: object) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise UsageError(f"{name} is {value!r:.80}; give a whole number")
+    return int(value)
+
+
 def evaluate(
     bundle: Bundle | Sequence[Bundle],
     data: Any,
-    engines: Sequence[str | Engine] = (DEFAULT,),
+    engines: str | Engine | Sequence[str | Engine] = (DEFAULT,),
     *,
     annotations: str | PathLike[str] | None = None,
     limit: int | None = None,
@@ -155,8 +208,10 @@ def evaluate(
     Args:
         bundle: an open bundle; or several of one task, each of which is evaluated on each engine.
         data: of instances over time a folder in YouTube-VIS layout; of classes a folder with a folder of pictures (or
-            videos) for each class, or a CSV file of path and label.
-        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the one bundle.
+            videos) for each class, or a CSV file of path and label. Or what `open_data` made of one: then annotations,
+            limit and keep_going are its own.
+        engines: `torch` (the PyTorch reference), names of backends whose engine is built, or engines of the one bundle;
+            one, or several in order.
         annotations: the annotation file of a YouTube-VIS folder; or a CSV file whose paths begin at the folder `data`.
         limit: only so many: of videos the first ones, of pictures some that are spread evenly. None takes all.
         keep_going: leave out what has a fault of its own instead of raising.
@@ -176,32 +231,27 @@ def evaluate(
         VideoError: a picture cannot be decoded.
         DependencyError, IncompatibleEngineError: an engine is not built, does not fit, or needs what is not here.
     """
-    from vpp_deploy.bundle.reader import Bundle, check_open
+    from vpp_deploy.bundle.reader import Bundle
+    from vpp_deploy.tasks.engines import check_engines
 
     bundles = [bundle] if isinstance(bundle, Bundle) or not isinstance(bundle, Sequence) else list(bundle)
-    for one in bundles:
-        check_open(one)
-    if not bundles or len({one.path.resolve() for one in bundles}) < len(bundles):
-        raise UsageError("give at least one bundle, and each one once")
-    names = list(dict.fromkeys(one.manifest.task for one in bundles))
-    task = TASKS[names[0]]
-    if len(names) > 1:
-        raise UsageError(f"bundles for {' and for '.join(names)} cannot be evaluated together; evaluate them apart")
-    if task.evaluate is None:
-        raise UsageError(f"there is no measure of how well {task.title} models do their task; compare tensors: parity")
-    own = {"mode": mode, "work": work, "keep_work": keep_work} if task.keeps_predictions else {}
+    task = _evaluated(bundles)
+    own: dict[str, Any] = {"mode": mode, "work": work, "keep_work": keep_work} if task.keeps_predictions else {}
     if not own and (mode != "topk" or work is not None):
         raise UsageError(f"mode and work are not for {task.title} models; leave them out")
+    engines = [engines] if isinstance(engines, str) or not isinstance(engines, Iterable) else list(engines)
+    check_engines(engines)
+    if work is not None:
+        own["work"] = _path("work", work)
+    if not isinstance(data, OpenData):
+        data = open_data(bundles, data, annotations, limit=limit, keep_going=keep_going)
     return task.evaluate(
         bundles,
         data,
         engines,
-        annotations=annotations,
-        limit=limit,
-        keep_going=keep_going,
         progress=progress,
         **own,
     )
 
 
-__all__ = ["TASKS", "Task", "check_parity", "evaluate", "load", "open_session"]
+__all__ = ["TASKS", "Task", "check_parity", "evaluate", "load", "open_data", "open_session"]

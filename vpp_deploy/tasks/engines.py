@@ -38,7 +38,10 @@ def check_engines(engines: Sequence[str | Engine]) -> list[str]:
     Raises:
         UsageError: no engine, an unknown name, or one twice.
     """
-    names = [engine if isinstance(engine, str) else engine.backend for engine in engines]
+    names = [engine if isinstance(engine, str) else getattr(engine, "backend", "") for engine in engines]
+    for engine, name in zip(engines, names, strict=True):
+        if not name:
+            raise UsageError(f"{engine!r:.80} is no engine; give its name, or what load_engine made")
     if not names:
         raise UsageError("no engine to evaluate; name at least one")
     for name in names:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from rich.console import RenderableType
 
@@ -53,6 +53,15 @@ class Description:
     facts: Sequence[tuple[str, str]] = ()
 
 
+@runtime_checkable
+class OpenData(Protocol):
+    """A data set whose files are known and not decoded yet."""
+
+    def paths(self) -> Iterator[Path]:
+        """The files of the data set."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """What comes out of a model, and what a user does with it.
@@ -76,8 +85,10 @@ class Task:
         workload: what `vpp-deploy benchmark` times: `(engine, source or None) -> Workload`.
         prepare_accuracy: opens a data set, `(folder, videos)`, and gives a function that adds the accuracy on it to a
             report: `(bundle, engine, report) -> Report`. None where there is no such comparison.
-        evaluate: what `vpp_deploy.evaluate` does: `(bundles, data, engines, *, annotations, limit, keep_going,
-            progress) -> report`. None where there is no measure.
+        open_data: opens what `evaluate` takes: `(bundles, data, annotations, *, limit, keep_going) -> OpenData`. None
+            where there is no measure.
+        evaluate: what `vpp_deploy.evaluate` does: `(bundles, data, engines, *, progress) -> report`, data as
+            `open_data` made it. None where there is no measure.
         keeps_predictions: it takes `mode`, `work` and `keep_work`, too.
         evaluated: what it counts, for a progress bar.
         render_evaluation: its report for the terminal.
@@ -100,6 +111,7 @@ class Task:
     render: Callable[[Any], RenderableType]
     workload: Callable[[Engine, str | PathLike[str] | None], Workload]
     prepare_accuracy: Callable[[Path, int], Callable[[Bundle, Engine, Any], Report]] | None = None
+    open_data: Callable[..., OpenData] | None = None
     evaluate: Callable[..., Any] | None = None
     keeps_predictions: bool = False
     evaluated: str = "video"

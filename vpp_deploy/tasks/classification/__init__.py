@@ -36,6 +36,7 @@ TASK = Task(
     check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),
     render=lazy("vpp_deploy.tasks.classification.parity.render:render_classification"),
     workload=lazy("vpp_deploy.tasks.classification.workload:ClassificationWorkload"),
+    open_data=lazy("vpp_deploy.tasks.classification.evaluation.runner:open_data"),
     evaluate=lazy("vpp_deploy.tasks.classification.evaluation.runner:evaluate"),
     evaluated="image",
     render_evaluation=lazy("vpp_deploy.tasks.classification.evaluation.render:render_evaluation"),

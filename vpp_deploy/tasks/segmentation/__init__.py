@@ -18,6 +18,7 @@ TASK = Task(
     render=lazy("vpp_deploy.tasks.segmentation.parity.render:render"),
     workload=lazy("vpp_deploy.tasks.segmentation.workload:VideoWorkload"),
     prepare_accuracy=lazy("vpp_deploy.tasks.segmentation.parity.with_accuracy:prepare"),
+    open_data=lazy("vpp_deploy.tasks.segmentation.evaluation.runner:open_data"),
     evaluate=lazy("vpp_deploy.tasks.segmentation.evaluation.runner:evaluate"),
     keeps_predictions=True,
     render_evaluation=lazy("vpp_deploy.tasks.segmentation.evaluation.render:render_evaluation"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -22,6 +24,8 @@ _HEADER: Final = ("path", "label")
 _NAMED: Final = 3
 """Classes that a message names."""
 IMAGE_NET: Final = "imagenet-1k"
+BY_ORDER: Final = "by the order of the folders"
+"""How classes were matched where nothing but their number says that they are the model's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +36,28 @@ class LabelledPictures:
         data: the folder or table.
         files: in the order in which they are run.
         labels: what each file is, as the data set calls it.
-        skipped: the files that are left out, and why.
+        classes: of the whole data set, whichever of its files are run: every label of a table, every folder, also one
+            without a file.
+        listed: all files of the data set, run or not.
+        skipped: the files that are left out, see `name`, and why.
         keep_going: leave out files with a fault instead of raising.
     """
 
     data: Path
     files: tuple[Path, ...]
     labels: tuple[str, ...]
+    classes: tuple[str, ...]
+    listed: tuple[Path, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     keep_going: bool = False
 
+    def paths(self) -> Iterator[Path]:
+        """The files of the data set."""
+        return iter(self.listed)
+
     def name(self, number: int) -> str:
-        """A file as reports call it: its path in the data set's folder."""
-        folder = self.data if self.data.is_dir() else self.data.parent
-        return os.path.relpath(self.files[number], folder)
+        """A file as reports call it: its path in the data set's folder; the whole path of one that is elsewhere."""
+        return _name(self.data, self.files[number])
 
 
 def open_pictures(
@@ -69,14 +81,20 @@ def open_pictures(
 
     Raises:
         UsageError: `limit` is below 1.
-        DatasetError: there is no such folder or table, no file in it, or a line that makes no sense.
+        DatasetError: there is no such folder or table, no file in it, a line that makes no sense, or a file with two
+            labels.
     """
     if limit is not None and limit < 1:
         raise UsageError(f"limit {limit}; evaluate at least 1 file")
     data = Path(data)
-    table = Path(annotations) if annotations is not None else None if data.is_dir() else data
+    if annotations is not None and not os.path.isdir(data):
+        raise DatasetError(
+            f"{data} is no folder, and the paths in {annotations} begin at one: give that folder, or no annotations"
+        )
+    table = Path(annotations) if annotations is not None else None if os.path.isdir(data) else data
     if table is None:
-        pairs = list(_in_folders(data, suffixes))
+        classes = _folders(data)
+        pairs = [(path, name) for name in classes for path in _in_folder(data / name, suffixes)]
         if not pairs:
             raise DatasetError(
                 f"{data}: no folder of files for each class in it ({', '.join(suffixes[-4:])}, …); give such a folder, "
@@ -84,27 +102,53 @@ def open_pictures(
             )
     else:
         pairs = list(_in_table(table, data if annotations is not None else table.parent))
+        classes = sorted({label for _, label in pairs})
         if not pairs:
             raise DatasetError(f"{table}: no file is in this table; write path,label a line")
+    listed = tuple(path for path, _ in pairs)
     if limit is not None and limit < len(pairs):
         pairs = [pairs[len(pairs) * number // limit] for number in range(limit)]
     skipped: list[tuple[str, str]] = []
     sound = []
     for path, label in pairs:
-        if path.is_file():
+        fault = _fault(path)
+        if fault is None:
             sound.append((path, label))
         elif keep_going:
-            skipped.append((str(path), "does not exist"))
+            skipped.append((_name(data, path), fault))
+        elif table is None:
+            raise DatasetError(f"{path}: this file {fault}; mend it, or leave it out")
         else:
-            raise DatasetError(f"{path}: this file, which {table} names, does not exist; check the path")
+            hint = ", or call the columns path and label" if path == listed[0] else ""
+            raise DatasetError(f"{path}: this file, which {table} names, {fault}; check the path{hint}")
     if not sound:
-        raise DatasetError(f"{table}: none of its {len(pairs)} files exists, the first one is {pairs[0][0]}")
+        raise DatasetError(
+            f"{table or data}: none of its {len(pairs)} files can be read, the first one is {pairs[0][0]}"
+        )
     files, labels = zip(*sound, strict=True)
-    return LabelledPictures(data, files, labels, tuple(skipped), keep_going)
+    return LabelledPictures(data, files, labels, tuple(classes), listed, tuple(skipped), keep_going)
+
+
+def _fault(path: Path) -> str | None:
+    """What is wrong with a file, before it is decoded."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "is a link to what does not exist" if path.is_symlink() else "does not exist"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if stat.S_ISREG(mode) else "is not a regular file"
+
+
+def _name(data: Path, path: Path) -> str:
+    folder = data if os.path.isdir(data) else data.parent
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 def match_labels(pictures: LabelledPictures, class_names: Sequence[str], label_set: str) -> tuple[dict[str, int], str]:
     """The model's label of each class of the data set, and in words how they were matched.
+
+    All classes count, whichever of their files are run, so that a part of the files is matched as all of them are.
 
     Args:
         pictures: the data set.
@@ -114,13 +158,13 @@ def match_labels(pictures: LabelledPictures, class_names: Sequence[str], label_s
     Raises:
         DatasetError: a class that the model does not have, or that is the name of two of them.
     """
-    own = sorted(set(pictures.labels))
+    own = sorted(set(pictures.classes))
     if label_set == IMAGE_NET and all(_is_synset(name) for name in own):
         return _synsets(pictures, own, len(class_names)), "by WordNet id"
     names = _names(class_names)
     if not any(_plain(name) in names or _number(name, len(class_names)) is not None for name in own):
         if len(own) == len(class_names) and pictures.data.is_dir():
-            return {name: label for label, name in enumerate(own)}, "by the order of the folders"
+            return {name: label for label, name in enumerate(own)}, BY_ORDER
         raise DatasetError(
             f"{pictures.data}: the model has no class named {_listed(own)}; its classes are {_listed(class_names)}: "
             "name them so, or by their numbers from 0"
@@ -188,44 +232,65 @@ def _synsets(pictures: LabelledPictures, own: Sequence[str], count: int) -> dict
     return {name: labels[name] for name in own}
 
 
-def _in_folders(folder: Path, suffixes: Sequence[str]) -> Iterator[tuple[Path, str]]:
+def _folders(folder: Path) -> list[str]:
+    """The names of the classes, as torchvision's `ImageFolder` orders them."""
     try:
-        classes = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+        return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except OSError as error:
         raise DatasetError(f"{folder}: cannot list this folder: {error.strerror}; check the path") from error
-    for name in classes:
-        for place, folders, files in os.walk(folder / name):
-            folders.sort(key=natural_order)
-            for file in sorted(files, key=natural_order):
-                if not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes:
-                    yield Path(place, file), name
+
+
+def _in_folder(folder: Path, suffixes: Sequence[str]) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders.sort(key=natural_order)
+        for file in sorted(files, key=natural_order):
+            if not file.startswith(".") and os.path.splitext(file)[1].lower() in suffixes:
+                yield Path(place, file)
 
 
 def _in_table(table: Path, folder: Path) -> Iterator[tuple[Path, str]]:
+    """Files and labels; what is said twice counts once."""
+    places: dict[Path, str] = {}
+    known: dict[tuple[str, str], tuple[int, str]] = {}
+    for line, path, label in _rows(table, folder):
+        if path.parent not in places:
+            places[path.parent] = os.path.realpath(path.parent)
+        first, other = known.setdefault((places[path.parent], path.name), (line, label))
+        if other != label:
+            raise DatasetError(
+                f"{table}, lines {first} and {line}: {path} is {other!r:.80}, and then {label!r:.80}; leave one out"
+            )
+        if first == line:
+            yield path, label
+
+
+def _rows(table: Path, folder: Path) -> Iterator[tuple[int, Path, str]]:
+    """The line, the file and the label of each row."""
     try:
         text = read_bytes(table, DatasetError, what="table", limit=_MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{table}: not a UTF-8 text file ({error.reason} at byte {error.start})") from error
-    rows = csv.reader(text.splitlines(), strict=True)
-    columns = (0, 1)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)  # which alone knows where a line ends
+    headings: list[str] = []
     try:
-        for number, row in enumerate(rows, start=1):
+        for row in rows:
             cells = [cell.strip() for cell in row]
-            if number == 1 and set(_HEADER) <= {cell.casefold() for cell in cells}:
-                path, label = ([cell.casefold() for cell in cells].index(name) for name in _HEADER)
-                columns = (path, label)
-                continue
             if not any(cells):
                 continue
-            if len(cells) <= max(columns) or (columns == (0, 1) and len(cells) != 2 and number == 1):
+            if not headings:
+                folded = [cell.casefold() for cell in cells]
+                headings = folded if set(_HEADER) <= set(folded) else list(_HEADER)
+                if headings is folded:
+                    continue
+            if len(cells) != len(headings):
                 raise DatasetError(
-                    f"{table}, line {number}: {len(cells)} columns; write path,label, or begin with a line of headings "
-                    "with path and label among them"
+                    f"{table}, line {rows.line_num}: {len(cells)} columns, and not {len(headings)}; write path,label, "
+                    "or begin with a line of headings with path and label among them"
                 )
-            path_cell, label_cell = (cells[column] for column in columns)
-            if not path_cell or not label_cell or "\0" in path_cell:
-                raise DatasetError(f"{table}, line {number}: no path, or no label; write path,label")
-            yield folder / path_cell, label_cell
+            path, label = (cells[headings.index(name)] for name in _HEADER)
+            if not path or not label or "\0" in path:
+                raise DatasetError(f"{table}, line {rows.line_num}: no path, or no label; write path,label")
+            yield rows.line_num, folder / path, label
     except csv.Error as error:
         raise DatasetError(f"{table}, line {rows.line_num}: not CSV ({error}); write path,label a line") from error
 

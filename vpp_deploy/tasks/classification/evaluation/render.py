@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vpp_deploy.tasks.classification.evaluation.dataset import BY_ORDER
 from vpp_deploy.tasks.classification.evaluation.report import ClassificationEvaluation
 from vpp_deploy.terminal import console
 
@@ -17,7 +18,10 @@ _MOST_CLASSES: Final = 20
 
 def render_evaluation(report: ClassificationEvaluation) -> RenderableType:
     """A row for each run, and the classes."""
-    return Group(console.title(report.data), _runs(report), "", *_classes(report))
+    parts: list[RenderableType] = [console.title(report.data), _runs(report)]
+    if BY_ORDER in report.matched:
+        parts += ["", f"classes are matched {BY_ORDER}: no folder has the name of a class of the model"]
+    return Group(*parts, "", *_classes(report))
 
 
 def _runs(report: ClassificationEvaluation) -> Table:
@@ -41,7 +45,9 @@ def _classes(report: ClassificationEvaluation) -> tuple[Text, Table]:
     if len(first) > _MOST_CLASSES:
         places = sorted(places, key=lambda place: first[place].top1)[:_MOST_CLASSES]
         title += f", the worst {_MOST_CLASSES} of {len(first)}; --json has all"
-    table = console.table("class", "images", *(f"{run.keep} {run.engine}" for run in report.runs))
+    several = len({run.bundle for run in report.runs}) > 1
+    names = (f"{run.bundle} {run.engine}" if several else run.engine for run in report.runs)
+    table = console.table("class", "images", *map(console.one_line, names))
     for place in places:
         scores = (console.points(run.by_class[place].top1) for run in report.runs)
         table.add_row(console.one_line(first[place].name), str(first[place].images), *scores)

@@ -72,15 +72,9 @@ def evaluate(
         VideoError: a file cannot be decoded.
     """
     check_engines(engines)
-    manifests = [ClassificationManifest.of(bundle.manifest, "evaluation of classifiers") for bundle in bundles]
-    for manifest in manifests:
-        if manifest.features is not None:
-            raise UsageError(f"{manifest.model.name} gives features and no classes, so that none can be right")
-    if len({manifest.clip is None for manifest in manifests}) > 1:
-        raise UsageError("models of images and of clips cannot be evaluated on the same files; evaluate them apart")
     if not isinstance(data, LabelledPictures):
-        suffixes = IMAGE_SUFFIXES if manifests[0].clip is None else VIDEO_SUFFIXES
-        data = open_pictures(data, annotations, limit=limit, keep_going=keep_going, suffixes=suffixes)
+        data = open_data(bundles, data, annotations, limit=limit, keep_going=keep_going)
+    manifests = _manifests(bundles)
     matches = [match_labels(data, m.class_names, m.model.dataset) for m in manifests]
     faults: dict[int, str] = {}
     runs: list[_Run] = []
@@ -103,10 +97,37 @@ def evaluate(
         raise DatasetError(f"{data.data}: every file has a fault, the first one: {next(iter(faults.values()))}")
     return ClassificationEvaluation(
         data=str(data.data),
-        matched=matches[0][1],
+        matched=", ".join(dict.fromkeys(how for _, how in matches)),
         runs=tuple(_scored(run, None if run is runs[0] else runs[0], sound) for run in runs),
         skipped=(*data.skipped, *((data.name(number), reason) for number, reason in sorted(faults.items()))),
     )
+
+
+def open_data(
+    bundles: Sequence[Bundle],
+    data: Path | str,
+    annotations: Path | str | None = None,
+    *,
+    limit: int | None = None,
+    keep_going: bool = False,
+) -> LabelledPictures:
+    """Open what `evaluate` takes for these bundles: pictures, or videos of models of clips; see `open_pictures`.
+
+    Raises:
+        UsageError, DatasetError: see `evaluate`.
+    """
+    suffixes = IMAGE_SUFFIXES if _manifests(bundles)[0].clip is None else VIDEO_SUFFIXES
+    return open_pictures(data, annotations, limit=limit, keep_going=keep_going, suffixes=suffixes)
+
+
+def _manifests(bundles: Sequence[Bundle]) -> list[ClassificationManifest]:
+    manifests = [ClassificationManifest.of(bundle.manifest, "evaluation of classifiers") for bundle in bundles]
+    for manifest in manifests:
+        if manifest.features is not None:
+            raise UsageError(f"{manifest.model.name} gives features and no classes, so that none can be right")
+    if len({manifest.clip is None for manifest in manifests}) > 1:
+        raise UsageError("models of images and of clips cannot be evaluated on the same files; evaluate them apart")
+    return manifests
 
 
 class _Run(NamedTuple):

@@ -123,6 +123,12 @@ class Dataset:
     skipped: tuple[Skipped, ...] = ()
     keep_going: bool = False
 
+    def paths(self) -> Iterator[Path]:
+        """The annotation file and the frames of the videos."""
+        yield self.annotations
+        for video in self.videos:
+            yield from video.files
+
 
 def open_dataset(
     folder: Path | str, annotations: Path | str | None = None, *, videos: int | None = None, keep_going: bool = False

@@ -114,6 +114,18 @@ def evaluate(
     )
 
 
+def open_data(
+    bundles: Sequence[Bundle],
+    data: Path | str,
+    annotations: Path | str | None = None,
+    *,
+    limit: int | None = None,
+    keep_going: bool = False,
+) -> Dataset:
+    """Open what `evaluate` takes, whatever the bundles: see `open_dataset`."""
+    return open_dataset(data, annotations, videos=limit, keep_going=keep_going)
+
+
 def evaluate_predictions(predictions: Path | str, data: Dataset | Path | str) -> EvaluationReport:
     """Score a file of predictions in the official submission format, as JSON or zipped.
 
