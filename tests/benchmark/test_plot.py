@@ -66,6 +66,12 @@ def test_the_first_score_that_all_have_counts(tmp_path: Path) -> None:
         ("[1]", "is not the evaluation of a bundle"),
         ("{", "is not JSON"),
         ('{"bundle": "a", "runs": [3]}', "a run without the name of its engine"),
+        ('{"bundle": "a", "runs": [{"engine": "e"}]}', "schema None, and 1 can be read"),
+        ('{"schema": 9, "bundle": "a", "runs": [{"engine": "e", "top1": 3}]}', "schema 9, and 1 can be read"),
+        ('{"schema": 1, "bundle": "a", "runs": [{"engine": "e"}]}', "the run of e has none of ap_track,"),
+        ('{"schema": 1, "bundle": "a", "runs": [{"engine": "e", "top1": "x"}]}', "top1 of e is 'x', and no percentage"),
+        ('{"schema": 1, "bundle": "a", "runs": [{"engine": "e", "top1": true}]}', "top1 of e is True"),
+        ('{"schema": 1, "bundle": "a", "runs": [{"engine": "e", "top1": 101}]}', "top1 of e is 101"),
         ('{"bundle": null, "runs": []}', "is not the evaluation of a bundle"),
     ],
 )
@@ -80,8 +86,23 @@ def test_scores_of_something_else(tmp_path: Path) -> None:
     plot = PlotFile(tmp_path / "plot.svg", [scores(tmp_path / "s.json", bundle="other")])
     with pytest.raises(UsageError, match=r"no candidate .* the files of --scores are about other onnxruntime"):
         plot.draw(report_of([("a.bundle", 0.5)]))
+    with pytest.raises(UsageError, match=r"no candidate .* are about other onnxruntime"):
+        plot.check([("a.bundle", "onnxruntime"), ("other", "torch")])
+    plot.check([("a.bundle", "onnxruntime"), ("other", "onnxruntime")])
     plot.discard()
     assert [path.name for path in tmp_path.iterdir()] == ["s.json"]
     for name, files, words in (("plot.gif", [tmp_path / "s.json"], "ends in"), ("plot.svg", [], "give --scores")):
         with pytest.raises(UsageError, match=words):
             PlotFile(tmp_path / name, files)
+
+
+def test_scores_that_cannot_be_compared(tmp_path: Path) -> None:
+    files = [scores(tmp_path / "a.json", "a"), tmp_path / "b.json"]
+    run = {"engine": "onnxruntime", "top1": 90.0}
+    files[1].write_text(json.dumps({"schema": 1, "bundle": "b", "runs": [run]}))
+    plot = PlotFile(tmp_path / "plot.svg", files)
+    plot.check([("a", "onnxruntime")])
+    plot.check([("b", "onnxruntime")])
+    with pytest.raises(UsageError, match="no metric was measured of all of a onnxruntime, b onnxruntime"):
+        plot.check([("a", "onnxruntime"), ("b", "onnxruntime")])
+    plot.discard()

@@ -112,3 +112,34 @@ def test_the_report_replaces_no_picture(cli: Cli, bundles: list[Path], data: Pat
     cli("evaluate", bundles[0], "--data", data, "--json", pictures[0]).assert_one_line_error(ExitCode.USAGE, "is read")
     assert {path: path.read_bytes() for path in pictures} == before
     assert cli("evaluate", bundles[0], "--data", data, "--json", tmp_path / "pool" / "new.json").code == 0
+
+
+def test_scores_of_something_else_are_refused_or_named(
+    cli: Cli, bundles: list[Path], micro_bundle: Bundle, data: Path, tmp_path: Path
+) -> None:
+    target, page = tmp_path / "scores.json", tmp_path / "page.html"
+    assert cli("evaluate", bundles[0], "--data", data, "--json", target).code == 0
+    words = ["-o", page, "--evaluate", target]
+    outcome = cli("report", micro_bundle.path, *words)
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "scores.json has scores of classification", "for segmentation")
+    outcome = cli("report", bundles[1], *words)
+    assert outcome.code == 0
+    assert outcome.err == f"warning: {target}: what `evaluate` measured is of a.bundle, not of b.bundle\n"
+    assert cli("report", bundles[0], *words).err == ""
+    measuring = ["benchmark", bundles[1], "--plot", tmp_path / "plot.svg", "--scores", target]
+    outcome = cli(*measuring)
+    outcome.assert_one_line_error(ExitCode.USAGE, "the files of --scores are about a.bundle onnxruntime")
+    assert outcome.out == ""  # nothing was measured
+    content = json.loads(target.read_text())
+    page.unlink()
+    for change, reason in (
+        ({"schema": 9}, "schema"),
+        ({"schema": None}, "schema"),
+        ({"runs": [{**content["runs"][0], "top1": None}]}, "a run without top1"),
+        ({"runs": [{"engine": "torch", "bundle": "a.bundle"}]}, "a run without top1"),
+        ({"task": "tensors"}, "task"),
+    ):
+        target.write_text(json.dumps(content | change))
+        outcome = cli("report", bundles[0], *words)
+        outcome.assert_one_line_error(ExitCode.BAD_INPUT, "is not what `evaluate --json` writes", reason)
+    assert not page.exists()

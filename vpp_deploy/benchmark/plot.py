@@ -22,6 +22,7 @@ _SCORES: Final = {
     "top5": "top-5",
 }
 """What `evaluate` measures, the first one that all have is drawn."""
+_SCHEMA: Final = 1
 _MOST_BYTES: Final = 16_000_000
 
 
@@ -65,11 +66,22 @@ class PlotFile:
         self._runs = [run for file in scores for run in _read_runs(file)]
         self._output = OutputFile(path)
 
+    def check(self, candidates: Iterable[tuple[str, str]]) -> None:
+        """See that there will be something to draw, before it is measured.
+
+        Args:
+            candidates: bundle and engine of what will be.
+
+        Raises:
+            UsageError: none of them was scored, or not all that were by one metric.
+        """
+        _common_metric(candidates, self._runs)
+
     def draw(self, report: BenchmarkReport) -> None:
         """Draw what was both measured and scored.
 
         Raises:
-            UsageError: nothing was.
+            UsageError: see `check`.
         """
         label, points = points_of(report, self._runs)
         try:
@@ -92,22 +104,30 @@ def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tup
         runs: of evaluations, each with the `bundle` that it is of.
 
     Raises:
-        UsageError: there is none.
+        UsageError: none was scored, or not all that were by one metric.
     """
-    scored = {(run["bundle"], run["engine"]): run for run in runs}
-    pairs = [
-        (candidate, scored[candidate.bundle, candidate.engine])
-        for candidate in report.candidates
-        if (candidate.bundle, candidate.engine) in scored
+    key, scored = _common_metric(((one.bundle, one.engine) for one in report.candidates), runs)
+    return _SCORES[key], [
+        Point(f"{one.bundle} {one.engine}", 1e3 * one.latency.median, scored[one.bundle, one.engine])
+        for one in report.candidates
+        if (one.bundle, one.engine) in scored
     ]
-    for key, label in _SCORES.items():
-        if pairs and all(isinstance(run.get(key), int | float) for _, run in pairs):
-            return label, [
-                Point(f"{candidate.bundle} {candidate.engine}", 1e3 * candidate.latency.median, float(run[key]))
-                for candidate, run in pairs
-            ]
-    names = ", ".join(sorted({f"{bundle} {engine}" for bundle, engine in scored})) or "nothing"
-    raise UsageError(f"no candidate of this benchmark has a score: the files of --scores are about {names}")
+
+
+def _common_metric(
+    candidates: Iterable[tuple[str, str]], runs: Iterable[Mapping[str, Any]]
+) -> tuple[str, dict[tuple[str, str], float]]:
+    """The first metric that all scored candidates have, and its values."""
+    known = {(run["bundle"], run["engine"]): run for run in runs}
+    found = {candidate: known[candidate] for candidate in candidates if candidate in known}
+    if not found:
+        names = ", ".join(sorted(f"{bundle} {engine}" for bundle, engine in known)) or "nothing"
+        raise UsageError(f"no candidate of this benchmark has a score: the files of --scores are about {names}")
+    for key in _SCORES:
+        if all(run.get(key) is not None for run in found.values()):
+            return key, {candidate: float(run[key]) for candidate, run in found.items()}
+    names = ", ".join(f"{bundle} {engine}" for bundle, engine in found)
+    raise UsageError(f"no metric was measured of all of {names}; give scores on one data set")
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
@@ -129,6 +149,17 @@ def _read_runs(path: Path) -> list[dict[str, Any]]:
     runs = [{"bundle": content.get("bundle")} | run for run in runs]  # runs of earlier versions do not name it
     if not all(isinstance(run["bundle"], str) for run in runs):
         raise UsageError(_no_evaluation(path))
+    if content.get("schema") != _SCHEMA:
+        raise UsageError(f"{path}: schema {content.get('schema')!r:.40}, and {_SCHEMA} can be read; evaluate again")
+    for run in runs:
+        scores = {key: run[key] for key in _SCORES if key in run}
+        for key, value in scores.items():
+            if value is not None and (type(value) not in (int, float) or not 0 <= value <= 100):
+                raise UsageError(
+                    f"{path}: {key} of {run['engine']} is {value!r:.40}, and no percentage; evaluate again"
+                )
+        if not scores:
+            raise UsageError(f"{path}: the run of {run['engine']} has none of {', '.join(_SCORES)}; evaluate again")
     return runs
 
 

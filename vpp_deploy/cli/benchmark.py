@@ -70,6 +70,7 @@ def command(
     ] = None,
 ) -> None:
     """Time engines and peers side by side, alternating call by call; ratios come with a 95 % confidence interval."""
+    from vpp_deploy.benchmark.candidates import candidates
     from vpp_deploy.benchmark.plot import PlotFile
     from vpp_deploy.benchmark.report import render
     from vpp_deploy.benchmark.runner import benchmark
@@ -82,10 +83,13 @@ def command(
     opened = [Bundle.open(path, max_memory=bytes_of(max_memory)) for path in bundles]
     inputs = [*bundles, *(scores or ()), *([source] if source else ())]
     check_outputs([path for path in (json, plot) if path is not None], inputs=inputs)
+    options = {} if threads is None else {"threads": threads}
     with report_file(json) as write, ExitStack() as stack:
         picture = None if plot is None else PlotFile(plot, scores or ())
         if picture is not None:
             stack.callback(picture.discard)
+            chosen = candidates(opened, engine or (), peer or (), options)
+            picture.check((one.bundle.path.name, one.engine) for one in chosen)
         with step_bar("measuring") as progress:
             report = benchmark(
                 opened,
@@ -94,7 +98,7 @@ def command(
                 source=read,
                 rounds=rounds,
                 streams=streams,
-                options={} if threads is None else {"threads": threads},
+                options=options,
                 progress=lambda what, done, total: progress(f"{what} {done} of {total}", done / total),
             )
         console.show(render(report))

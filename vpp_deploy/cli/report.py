@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -24,6 +24,10 @@ EXAMPLES = (
     "vpp-deploy report small.bundle --input street.mp4 --parity parity.json",
     "vpp-deploy report small.bundle --benchmark speed.json --evaluate scores.json",
 )
+
+
+_NAMED: Final = 3
+"""Bundles that a warning names."""
 
 
 def _results(command: str) -> typer.models.OptionInfo:
@@ -85,9 +89,20 @@ def command(
                 )
         speeds = [read_measurement(path, Benchmark, "benchmark") for path in benchmark or ()]
         scores = [read_measurement(path, Evaluation, "evaluate") for path in evaluate or ()]
+        for path, score in zip(evaluate or (), scores, strict=True):
+            if score.task != opened.manifest.task:
+                raise DatasetError(
+                    f"{path} has scores of {score.task}, and {bundle} is for {opened.manifest.task}; leave it out"
+                )
         moments = () if read is None else run_frames(load_engine(opened, engine), read, frames)
         film = video_url(video) if video else ""
         page.write(opened, Measured(checks, speeds, scores, moments, Path(source or "").name, film))
+    for what, files, given in (("benchmark", benchmark, speeds), ("evaluate", evaluate, scores)):
+        named = list(dict.fromkeys(name for one in given for name in one.bundles))
+        own = bundle.resolve().name  # the bundle may be given as `.`
+        if given and own not in named and opened.path.name not in named:
+            of = ", ".join(named[:_NAMED]) or "no bundle"
+            console.warn(f"{', '.join(map(str, files or ()))}: what `{what}` measured is of {of}, not of {own}")
     for note in read.notes if read else ():
         console.warn(note)
     console.say(f"wrote {out}: open it in a browser")

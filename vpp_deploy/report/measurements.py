@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from vpp_deploy.errors import DatasetError
 from vpp_deploy.files.reading import read_json
@@ -70,6 +70,11 @@ class Benchmark(Part):
     rounds: Count
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=100)]
 
+    @property
+    def bundles(self) -> list[str]:
+        """Names of what was timed."""
+        return list(dict.fromkeys(one.bundle for one in self.candidates))
+
 
 class Run(Part):
     """One engine on a data set; see `EvaluationRun` and `ClassificationRun`."""
@@ -96,12 +101,31 @@ class Run(Part):
         return ", ".join(f"{count} {what}" for count, what in counts if count is not None)
 
 
-class Evaluation(Part):
-    """What `evaluate --json` wrote; see `EvaluationReport`."""
+_ALWAYS: Final = {"segmentation": "ap_track", "classification": "top1"}
+"""What every run of an evaluation of a task has; of instances it is null where there is no object."""
 
+
+class Evaluation(Part):
+    """What `evaluate --json` wrote; see `EvaluationReport` and `ClassificationEvaluation`."""
+
+    version: Annotated[Literal[1], Field(alias="schema")]
+    task: Literal["segmentation", "classification"] = "segmentation"
     bundle: str | None
     data: str
     runs: Annotated[list[Run], Field(min_length=1, max_length=100)]
+
+    @property
+    def bundles(self) -> list[str]:
+        """Names of what was scored."""
+        return list(dict.fromkeys(name for run in self.runs if (name := run.bundle or self.bundle) is not None))
+
+    @model_validator(mode="after")
+    def _scored(self) -> Self:
+        metric = _ALWAYS[self.task]
+        for run in self.runs:
+            if metric not in run.model_fields_set or (self.task == "classification" and run.top1 is None):
+                raise ValueError(f"a run without {metric}")
+        return self
 
 
 Kind = TypeVar("Kind", bound=Part)
