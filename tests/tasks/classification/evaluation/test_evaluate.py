@@ -231,6 +231,13 @@ def test_any_name_in_a_table_is_the_name_of_its_file(tmp_path_factory: pytest.Te
     assert (found.files, found.labels) == ((folder / name,), (name,))
 
 
+def test_the_labels_of_a_table_have_no_order(photos: Path, tmp_path: Path) -> None:
+    data = table(tmp_path / "t.csv", [("dark", "a"), ("grey", "b"), ("bright", "c")])
+    for opened in (open_pictures(photos, data), open_pictures(table(photos / "t.csv", [("dark", "a")]))):
+        with pytest.raises(DatasetError, match=r"t\.csv: the model has no class named 'a'"):
+            match_labels(opened, CLASSES[: len(opened.classes)], "custom")
+
+
 FOLDERS = st.lists(st.sampled_from(("dark", "grey", "bright", "a", "b", "0", "1", "3")), min_size=1, unique=True)
 
 

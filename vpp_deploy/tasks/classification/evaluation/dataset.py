@@ -41,6 +41,7 @@ class LabelledPictures:
         listed: all files of the data set, run or not.
         skipped: the files that are left out, see `name`, and why.
         keep_going: leave out files with a fault instead of raising.
+        table: that says what the files are; None of folders of classes.
     """
 
     data: Path
@@ -50,6 +51,12 @@ class LabelledPictures:
     listed: tuple[Path, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
     keep_going: bool = False
+    table: Path | None = None
+
+    @property
+    def where(self) -> Path:
+        """Where the classes are named."""
+        return self.table or self.data
 
     def paths(self) -> Iterator[Path]:
         """The files of the data set."""
@@ -126,7 +133,7 @@ def open_pictures(
             f"{table or data}: none of its {len(pairs)} files can be read, the first one is {pairs[0][0]}"
         )
     files, labels = zip(*sound, strict=True)
-    return LabelledPictures(data, files, labels, tuple(classes), listed, tuple(skipped), keep_going)
+    return LabelledPictures(data, files, labels, tuple(classes), listed, tuple(skipped), keep_going, table)
 
 
 def _fault(path: Path) -> str | None:
@@ -163,10 +170,10 @@ def match_labels(pictures: LabelledPictures, class_names: Sequence[str], label_s
         return _synsets(pictures, own, len(class_names)), "by WordNet id"
     names = _names(class_names)
     if not any(_plain(name) in names or _number(name, len(class_names)) is not None for name in own):
-        if len(own) == len(class_names) and pictures.data.is_dir():
+        if len(own) == len(class_names) and pictures.table is None:
             return {name: label for label, name in enumerate(own)}, BY_ORDER
         raise DatasetError(
-            f"{pictures.data}: the model has no class named {_listed(own)}; its classes are {_listed(class_names)}: "
+            f"{pictures.where}: the model has no class named {_listed(own)}; its classes are {_listed(class_names)}: "
             "name them so, or by their numbers from 0"
         )
     return {name: _label(pictures, name, names, class_names) for name in own}, "by name"
@@ -178,14 +185,14 @@ def _label(
     labels = names.get(_plain(name), ())
     if len(labels) > 1:
         raise DatasetError(
-            f"{pictures.data}: {len(labels)} classes of the model are named {name!r} ({', '.join(map(str, labels))}); "
+            f"{pictures.where}: {len(labels)} classes of the model are named {name!r} ({', '.join(map(str, labels))}); "
             "give the number of the one that is meant"
         )
     label = labels[0] if labels else _number(name, len(class_names))
     if label is None:
         raise DatasetError(
-            f"{pictures.data}: the model has no class {name!r:.80}; its classes are {_listed(class_names)}, or numbers "
-            f"from 0 to {len(class_names) - 1}"
+            f"{pictures.where}: the model has no class {name!r:.80}; its classes are {_listed(class_names)}, or "
+            f"numbers from 0 to {len(class_names) - 1}"
         )
     return label
 
@@ -223,12 +230,12 @@ def _synsets(pictures: LabelledPictures, own: Sequence[str], count: int) -> dict
     table = Path(timm.origin).parent / "data" / "_info" / "imagenet_synsets.txt" if timm and timm.origin else None
     if table is None or not table.is_file():
         raise DatasetError(
-            f"{pictures.data}: {len(own)} of ImageNet's {count} classes by their WordNet ids, whose order is in timm, "
+            f"{pictures.where}: {len(own)} of ImageNet's {count} classes by their WordNet ids, whose order is in timm, "
             "which is not installed: pip install timm, or name the folders by the labels' numbers"
         )
     labels = {name: label for label, name in enumerate(table.read_text(encoding="utf-8").split())}
     if unknown := [name for name in own if name not in labels]:
-        raise DatasetError(f"{pictures.data}: {_listed(unknown)} is not of ImageNet's {count} classes; leave it out")
+        raise DatasetError(f"{pictures.where}: {_listed(unknown)} is not of ImageNet's {count} classes; leave it out")
     return {name: labels[name] for name in own}
 
 
