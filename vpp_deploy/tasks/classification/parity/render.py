@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from vpp_deploy.parity.report_table import (
-    counted,
     difference_cells,
     difference_style,
     latency_lines,
@@ -19,6 +18,7 @@ from vpp_deploy.parity.report_table import (
 )
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity
 from vpp_deploy.tasks.classification.parity.sample import ANSWERS
+from vpp_deploy.terminal.console import counted
 
 
 def render_classification(report: ClassificationParity) -> RenderableType:

@@ -7,7 +7,6 @@ from rich.table import Table
 from rich.text import Text
 
 from vpp_deploy.parity.report_table import (
-    counted,
     difference_cells,
     difference_style,
     latency_lines,
@@ -18,6 +17,7 @@ from vpp_deploy.parity.report_table import (
     verdict,
 )
 from vpp_deploy.tasks.tensors.parity.report import TensorParity
+from vpp_deploy.terminal.console import counted
 
 
 def render_tensors(report: TensorParity) -> RenderableType:
