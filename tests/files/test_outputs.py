@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import REPOSITORY
 from vpp_deploy.errors import OutputError
 from vpp_deploy.files import streams
 from vpp_deploy.files.outputs import OutputFile, OutputGroup, OutputWriter, fitting, partial_name
@@ -147,22 +149,34 @@ def write_at_once(path: Path) -> None:
         output.discard()
 
 
+BLOCKED = """
+import signal, sys
+from pathlib import Path
+from tests.files import test_outputs
+
+signal.signal(signal.SIGALRM, test_outputs.stop)
+signal.setitimer(signal.ITIMER_REAL, 0.3)  # the pipe is full long before
+try:
+    getattr(test_outputs, sys.argv[2])(Path(sys.argv[1]))
+except test_outputs.StopError:
+    print("stopped")
+"""
+
+
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
 @pytest.mark.parametrize("writing", [write_lines, write_at_once])
 def test_a_reader_that_has_stopped_reading_does_not_keep_a_run_from_ending(
     tmp_path: Path, writing: Callable[[Path], None]
 ) -> None:
+    """In a process of its own: an alarm that goes wrong ends the process that it is for."""
     os.mkfifo(tmp_path / "fifo")
     reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
-    before = signal.signal(signal.SIGALRM, stop)
+    command = [sys.executable, "-c", BLOCKED, tmp_path / "fifo", writing.__name__]
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.2)  # the pipe is full long before
-        with pytest.raises(StopError):
-            writing(tmp_path / "fifo")
+        ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)  # whatever went wrong: by default an alarm ends the process
-        signal.signal(signal.SIGALRM, before)
         os.close(reader)
+    assert (ended.returncode, ended.stdout) == (0, "stopped\n"), ended.stderr
 
 
 def test_a_fifo_that_nobody_reads_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
