@@ -179,7 +179,7 @@ def test_a_bundle_that_is_not_float32_is_refused(
     (half / "manifest.json").write_text(json.dumps(content))
     other = cli("quantize", half, "--data", clip, "-o", out)
     other.assert_one_line_error(ExitCode.USAGE, "is in float16: export it with --precision float32")
-    within = cli("quantize", video8.path, "--data", clip, "-o", video8.path / "in.bundle")
+    within = cli("quantize", papr_bundle.path, "--data", clip, "-o", papr_bundle.path / "in.bundle")
     within.assert_one_line_error(ExitCode.USAGE, "lies in")
     assert not out.exists()
 

@@ -119,7 +119,7 @@ def test_the_bundle_has_a_point_without_an_output_for_it(bundle: Bundle) -> None
     (point,) = manifest.pruning_points
     assert (point.kept, point.kept_output, point.keep_ratio, point.grid) == (0, None, KEEP, (4, 4))
     assert manifest.final_tokens == 1
-    assert ("patches", "16 -> 0") in describe(manifest).facts
+    assert ("patches", "16 -> 0") in describe(bundle).facts
     outputs = {spec.name: spec.shape for spec in manifest.graphs["model"].outputs}
     assert outputs == {"logits": (2, 5), "significance_patches": (2, 4, 4)}
     graph = onnx.load(bundle.graph_path("model"), load_external_data=False).graph
