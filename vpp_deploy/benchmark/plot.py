@@ -12,16 +12,9 @@ from vpp_deploy.benchmark.report import BenchmarkReport
 from vpp_deploy.errors import DependencyError, OutputError, UsageError
 from vpp_deploy.files.outputs import OutputFile
 from vpp_deploy.files.reading import read_json
+from vpp_deploy.report.measurements import METRICS
 
 FORMATS: Final = (".svg", ".png", ".pdf")
-_SCORES: Final = {
-    "ap_track": "AP_track",
-    "map_segm": "mAP_segm",
-    "map_bbox": "mAP_bbox",
-    "top1": "top-1",
-    "top5": "top-5",
-}
-"""What `evaluate` measures, the first one that all have is drawn."""
 _SCHEMA: Final = 1
 _MOST_BYTES: Final = 16_000_000
 
@@ -107,7 +100,7 @@ def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tup
         UsageError: none was scored, or not all that were by one metric.
     """
     key, scored = _common_metric(((one.bundle, one.engine) for one in report.candidates), runs)
-    return _SCORES[key], [
+    return METRICS[key], [
         Point(f"{one.bundle} {one.engine}", 1e3 * one.latency.median, scored[one.bundle, one.engine])
         for one in report.candidates
         if (one.bundle, one.engine) in scored
@@ -123,7 +116,7 @@ def _common_metric(
     if not found:
         names = ", ".join(sorted(f"{bundle} {engine}" for bundle, engine in known)) or "nothing"
         raise UsageError(f"no candidate of this benchmark has a score: the files of --scores are about {names}")
-    for key in _SCORES:
+    for key in METRICS:
         if all(run.get(key) is not None for run in found.values()):
             return key, {candidate: float(run[key]) for candidate, run in found.items()}
     names = ", ".join(f"{bundle} {engine}" for bundle, engine in found)
@@ -152,14 +145,14 @@ def _read_runs(path: Path) -> list[dict[str, Any]]:
     if content.get("schema") != _SCHEMA:
         raise UsageError(f"{path}: schema {content.get('schema')!r:.40}, and {_SCHEMA} can be read; evaluate again")
     for run in runs:
-        scores = {key: run[key] for key in _SCORES if key in run}
+        scores = {key: run[key] for key in METRICS if key in run}
         for key, value in scores.items():
             if value is not None and (type(value) not in (int, float) or not 0 <= value <= 100):
                 raise UsageError(
                     f"{path}: {key} of {run['engine']} is {value!r:.40}, and no percentage; evaluate again"
                 )
         if not scores:
-            raise UsageError(f"{path}: the run of {run['engine']} has none of {', '.join(_SCORES)}; evaluate again")
+            raise UsageError(f"{path}: the run of {run['engine']} has none of {', '.join(METRICS)}; evaluate again")
     return runs
 
 

@@ -7,22 +7,12 @@ from __future__ import annotations
 
 from typing import Final
 
-import onnx
-
-from vpp_deploy.errors import ExportError
-from vpp_deploy.exporters.precision.precision import Precision, TaskTolerances, unchanged
+from vpp_deploy.exporters.precision.precision import Precision, TaskTolerances, needing_data, unchanged
 from vpp_deploy.parity.tolerances import ClassifierTolerances, TensorTolerances, Tolerances
-
-
-def _refuse(model: onnx.ModelProto, label: str) -> None:
-    raise ExportError(
-        f"{label}: INT8 takes data, which an export has not: use `vpp-deploy quantize` on a float32 bundle"
-    )
-
 
 INT8: Final = Precision(
     name="int8",
-    reduce=_refuse,
+    reduce=needing_data("INT8"),
     needs_data=True,
     check=unchanged,
     tolerances=TaskTolerances(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vpp_deploy.errors import ExportError
 from vpp_deploy.parity.tolerances import ClassifierTolerances, TensorTolerances, Tolerances
 
 if TYPE_CHECKING:
@@ -60,6 +61,21 @@ class Precision:
     casting: Casting | None = None
     added_ops: frozenset[str] = frozenset()
     needs_data: bool = False
+
+
+def needing_data(called: str) -> GraphPass:
+    """The `reduce` of a precision that an export cannot give: it refuses every graph.
+
+    Args:
+        called: what users know the precision by.
+    """
+
+    def refuse(model: onnx.ModelProto, label: str) -> None:
+        raise ExportError(
+            f"{label}: {called} takes data, which an export has not: use `vpp-deploy quantize` on a float32 bundle"
+        )
+
+    return refuse
 
 
 def unchanged(model: onnx.ModelProto, label: str) -> None:
