@@ -20,6 +20,7 @@ from tests.engines.openvino.engine_files import replace_file
 from tests.media.clips import write_clip
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import load_engine
+from vpp_deploy.engines.denormals import controlled
 from vpp_deploy.engines.openvino import models
 from vpp_deploy.engines.openvino.options import OpenVinoLoadOptions
 from vpp_deploy.engines.protocols import Engine, EngineStream
@@ -97,6 +98,13 @@ def test_streams_on_several_threads_give_the_bits_of_one(bundle: Bundle, engine:
     for expected, found in zip(chain(*alone), chain(*together), strict=True):
         for name, array in expected.items():
             np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+@pytest.mark.skipif(not controlled(), reason="denormals are left as they are here")
+def test_loading_and_running_leave_the_calling_thread_its_denormals(tiny: Bundle) -> None:
+    """OpenVINO turns them off there, for good."""
+    run_all(load_engine(tiny, "openvino", threads=1).open_stream(), frames(tiny, 0, 2))
+    assert np.float32(2.0**-126) * np.float32(0.5) == 2.0**-127
 
 
 def test_outputs_and_state_are_not_written_to_again(bundle: Bundle, engine: Engine) -> None:

@@ -11,6 +11,7 @@ import onnx
 import onnxruntime
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
+from vpp_deploy.engines.denormals import denormals_as_zero
 from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.graph_check import engine_graph_problems
 from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NativeLibrary
@@ -35,6 +36,7 @@ def session_options(threads: int | None, profile: Path | None = None) -> Any:
     options.log_severity_level = 4  # nothing but its end: what it raises is told as an error of ours
     # Workers that wait for the next run must not take the processors from what runs between two frames.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")  # in the threads that it makes
     # ONNX Runtime's own default counts cores, and overlooks affinities.
     options.intra_op_num_threads = threads or available_processors()
     if profile is not None:
@@ -104,7 +106,7 @@ class Session:
         self._error, self._label, self._advice = error, label, advice
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-        with self.translated(f"cannot load {label}"):
+        with self.translated(f"cannot load {label}"), denormals_as_zero():
             self.native: Any = onnxruntime.InferenceSession(
                 model,
                 options,
@@ -114,7 +116,7 @@ class Session:
 
     def run(self, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         """Outputs in the order of the names."""
-        with self.translated(f"cannot run {self._label}"):
+        with self.translated(f"cannot run {self._label}"), denormals_as_zero():
             outputs: list[Array] = self.native.run(names, feed)
             return outputs
 

@@ -12,6 +12,7 @@ from openvino import opset11
 from openvino.passes import ConstantFolding, Manager
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
+from vpp_deploy.engines.denormals import controlled, denormals_as_zero
 from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.openvino.model_check import model_problems
 from vpp_deploy.engines.openvino.options import OpenVinoLoadOptions
@@ -102,7 +103,10 @@ def settings(options: OpenVinoLoadOptions) -> dict[str, Any]:
         if options.threads is not None:
             raise UsageError(f"threads is {options.threads} for the device {options.device!r:.40}; leave it out")
         return chosen
-    return chosen | {
+    flushing = {"CPU_DENORMALS_OPTIMIZATION": True} if controlled() else {}
+    return {
+        **chosen,
+        **flushing,
         # With two, OpenVINO 2026.4 computes the portable form of deformable attention wrongly.
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": options.threads or available_processors(),
@@ -138,7 +142,8 @@ class Request:
     def run(self, names: Sequence[str], feed: Mapping[str, Array]) -> list[Array]:
         """Outputs in the order of the names, in memory of their own."""
         with translated(IncompatibleEngineError, f"cannot run {self._label}", self._advice):
-            results = self._native.infer(dict(feed), share_outputs=False)
+            with denormals_as_zero():
+                results = self._native.infer(dict(feed), share_outputs=False)
             return [results[name] for name in names]
 
 
@@ -171,7 +176,8 @@ def load_graph(
             model = core.read_model(source, data)
         for problem in model_problems(model, manifest, role, files.sizes[weights.name], max_memory):
             raise IncompatibleEngineError(f"{label} {problem}{files.advice}")
-        return Graph(core.compile_model(model, options.device, chosen), label, files.advice)
+        with denormals_as_zero():
+            return Graph(core.compile_model(model, options.device, chosen), label, files.advice)
 
 
 def _release() -> str:
