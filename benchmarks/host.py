@@ -5,12 +5,15 @@
 The table needs no engine: a made-up one gives the session one or ten objects, each a round mask of a twentieth of the
 picture, that moves. Times are medians of the thread's processor time, which other work on the machine lengthens little.
 With --video, frames per second of the session on decoded frames, and of `infer` with a video and JSON lines as outputs,
-are measured in turn, round by round.
+are measured in turn, round by round; --json writes those down.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import shlex
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import vpp_deploy
+from vpp_deploy.benchmark.environment import describe_machine
 from vpp_deploy.benchmark.statistics import ratio, summary
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.protocols import Array
@@ -169,6 +173,7 @@ def main() -> None:
     parser.add_argument("--video", type=Path, help="compare the whole pipeline on this with the engine alone")
     parser.add_argument("--engine", default="onnxruntime", help="for that (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of that (default: %(default)s)")
+    parser.add_argument("--json", type=Path, help="also write its times here")
     options = parser.parse_args()
     console, bundle = Console(width=100), vpp_deploy.Bundle.open(options.bundle)
     table = Table("size", "objects", title="host, ms a frame", box=None)
@@ -188,6 +193,16 @@ def main() -> None:
             f"frames per second: session alone {1 / summary(alone).median:.2f}, whole pipeline "
             f"{1 / summary(whole).median:.2f}: {found.value:.1%} [{found.low:.1%}, {found.high:.1%}]"
         )
+
+        if options.json:
+            content = {
+                "command": shlex.join(["python", "-m", "benchmarks.host", *sys.argv[1:]]),
+                "machine": describe_machine(),
+                "session alone, seconds a frame": alone,
+                "whole pipeline, seconds a frame": whole,
+                "whole pipeline, share of the session's frames per second": [found.value, found.low, found.high],
+            }
+            options.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
 if __name__ == "__main__":

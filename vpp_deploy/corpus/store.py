@@ -123,6 +123,8 @@ class FolderStore:
         """See `Store`."""
         with failing_as(OutputError, f"{self._given / name}: cannot be written"):
             (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+            with file.open("r+b") as content:  # on the disk before its name, so that no marker outlives its result
+                os.fsync(content.fileno())
             os.replace(file, self.folder / name)
 
     def delete(self, name: str) -> None:

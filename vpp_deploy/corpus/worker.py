@@ -161,7 +161,10 @@ class Worker:
         self._store.take(packed, job.result)
         if overlay is not None:
             self._store.take(overlay, job.overlay)
-        self._store.write(job.marker.name, json.dumps(content, indent=1).encode() + b"\n")
+        marker = lines.with_name("marker.json")  # not written where it goes: an atomic file looks at all that is there
+        with failing_as(OutputError, f"{marker}: cannot be written"):
+            marker.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        self._store.take(marker, job.marker.name)
         return Outcome(counts["frames"], perf_counter() - begin, tuple(warnings))
 
 
