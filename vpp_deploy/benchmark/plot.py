@@ -23,7 +23,7 @@ class Point(NamedTuple):
     """A candidate in the plane.
 
     Attributes:
-        name: bundle and engine.
+        name: bundle, and engine where there are several.
         milliseconds: median of a call.
         accuracy: in percent.
     """
@@ -100,10 +100,15 @@ def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tup
         UsageError: none was scored, or not all that were by one metric.
     """
     key, scored = _common_metric(((one.bundle, one.engine) for one in report.candidates), runs)
+    drawn = [one for one in report.candidates if (one.bundle, one.engine) in scored]
+    several = len({one.engine for one in drawn}) > 1
     return METRICS[key], [
-        Point(f"{one.bundle} {one.engine}", 1e3 * one.latency.median, scored[one.bundle, one.engine])
-        for one in report.candidates
-        if (one.bundle, one.engine) in scored
+        Point(
+            one.bundle.removesuffix(".bundle") + several * f" {one.engine}",
+            1e3 * one.latency.median,
+            scored[one.bundle, one.engine],
+        )
+        for one in drawn
     ]
 
 

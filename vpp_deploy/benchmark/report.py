@@ -83,7 +83,8 @@ def render(report: BenchmarkReport) -> Table:
     headers = ["ms a call", "p90", "p99", "min", "per second", *streams, "engine", "host", "start-up", "memory"]
     units = f"{first.items} {first.unit if first.items > 1 else first.unit[:-1]} a call"
     title = f"{report.source}, {units}, {report.rounds} rounds, alternating"
-    table = console.table("", *headers, f"time over {first.engine}", title=title)
+    same = all(candidate.bundle == first.bundle for candidate in report.candidates)
+    table = console.table("", *headers, f"time over {first.engine if same else 'the first'}", title=title)
     for candidate in report.candidates:
         latency = candidate.latency
         rate = "–" if candidate.concurrent_rate is None else f"{candidate.concurrent_rate:.1f}"
