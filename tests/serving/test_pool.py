@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, wait
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.testing import assert_array_equal
 import vpp_deploy as vd
 from vpp_deploy.errors import CapacityError, EngineOutputError, StreamError, UsageError, VideoError
 from vpp_deploy.serving import SessionPool
+from vpp_deploy.serving import pool as pool_module
 
 PATIENCE = 30.0
 
@@ -135,6 +137,71 @@ def test_numbers_find_lost_doubled_and_overtaken_frames() -> None:
         assert pool.submit("a", "two", number=9).result(PATIENCE) == ("two", 3)
 
 
+def test_the_last_answer_outlives_its_stream_until_its_name_begins_anew() -> None:
+    with SessionPool(Model(), workers=1) as pool:
+        for name in "ab":
+            pool.submit(name, "zero", start=True, number=7)
+            last = pool.submit(name, "one", number=8, end=True)
+            assert pool.submit(name, "one", number=8, end=True).result(PATIENCE) is last.result(PATIENCE)
+            assert pool.submit(name, "one", number=8).result(PATIENCE) is last.result()
+            assert pool.streams == ()
+            for number in (7, 9, None):
+                assert pool.answer(name, number) is None
+                with pytest.raises(StreamError, match="there is no stream"):
+                    pool.submit(name, "lost", number=number)
+        pool.submit("a", "new", start=True, number=3).result(PATIENCE)
+        assert pool.answer("a", 8) is None
+        with pytest.raises(StreamError, match="frame 8 comes after frame 3"):
+            pool.submit("a", "one", number=8).result(PATIENCE)
+        kept = pool.answer("b", 8)
+        assert kept is not None
+        assert kept.result() is last.result()
+
+
+class Kept:
+    """A result that can be watched."""
+
+
+class Giving(Counting):
+    """A session with such results."""
+
+    def __call__(self, frame: Any) -> Any:
+        return Kept()
+
+
+class Givers(Model):
+    """Makes those."""
+
+    def session(self) -> Counting:
+        return Giving(self)
+
+
+def only_frame(pool: SessionPool, name: str) -> weakref.ref[Kept]:
+    return weakref.ref(pool.submit(name, 0, start=True, end=True, number=0).result(PATIENCE))
+
+
+def test_as_many_answers_are_kept_as_streams_may_be() -> None:
+    with SessionPool(Givers(), workers=2, max_streams=3) as pool:
+        results = [only_frame(pool, name) for name in "abcde"]
+        until(lambda: [result() is None for result in results] == [True, True, False, False, False])
+        assert [pool.answer(name, 0) is None for name in "abcde"] == [True, True, False, False, False]
+    until(lambda: all(result() is None for result in results))
+
+
+def test_an_answer_goes_when_its_time_is_over_and_nothing_else_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "_KEPT", 0.2)
+    with SessionPool(Givers(), workers=2) as pool:
+        result = only_frame(pool, "a")
+        until(lambda: result() is None)
+
+
+def until(reached: Callable[[], bool]) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not reached():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
 def test_the_newest_frame_takes_the_place_of_one_that_waits(gate: threading.Event) -> None:
     model = Model(lambda frame: gate.wait(PATIENCE))
     with SessionPool(model, workers=1, max_waiting=1) as pool:
@@ -204,15 +271,18 @@ def test_a_stream_whose_last_frame_waits_is_not_lost_when_its_name_begins_again(
         assert pool.streams == ("a",)
 
 
-@given(st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=1, max_size=8), st.integers(1, 3))
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=4), min_size=1, max_size=8), st.integers(1, 3))
 @settings(max_examples=40, deadline=None)
-def test_videos_under_one_name_are_whole_and_apart(videos: list[tuple[int, bool]], room: int) -> None:
-    """Given as fast as there is room; some of one frame, which is the first and the last."""
+def test_videos_under_one_name_are_whole_and_apart(videos: list[list[int]], room: int) -> None:
+    """Given as fast as there is room, each frame as often as it says; some of one frame, which is first and last."""
     with SessionPool(Model(), workers=3, max_waiting=room) as pool:
         given = []
-        for length, alone in videos:
-            count = 1 if alone else length
-            given += [(n, pool.submit("a", n, start=n == 0, end=n == count - 1)) for n in range(count)]
+        for times in videos:
+            for n, often in enumerate(times):
+                given += [
+                    (n, pool.submit("a", n, start=n == again == 0, end=n == len(times) - 1, number=n))
+                    for again in range(often)
+                ]
         for n, future in given:
             assert future.result(PATIENCE) == (n, n + 1)
         assert pool.streams == ()

@@ -22,6 +22,8 @@ from vpp_deploy.serving.streams import Session, Stream, Task
 _log = logging.getLogger(__name__)
 _SWEEP: Final = 0.5
 """Seconds between two looks for streams that have gone quiet."""
+_KEPT: Final = 60.0
+"""Seconds that the last answer of a stream outlives it, for a client that missed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ class SessionPool:
         self._idle_seconds, self._on_expired = idle_seconds, on_expired
         self._changed = Condition()
         self._streams: dict[str, Stream] = {}
+        self._answers: dict[str, tuple[float, int, Any]] = {}  # of ended streams: when, number, result; oldest first
         self._ready: deque[Stream] = deque()
         self._running = 0
         self._closing = False
@@ -134,7 +137,8 @@ class SessionPool:
                 frame if that has been given.
             end: close the stream after this frame. One whose number is not the next does not.
             number: the client's own count of the stream's frames. Each must be one more than the one before, or its
-                result is an error of this frame alone; repeating the last one gives its result again.
+                result is an error of this frame alone; repeating the last one gives its result again, also for a
+                minute after the stream's end.
             state: with `start`, a snapshot to continue from, as `snapshot` or its `to_bytes` gives it.
             timeout: seconds to wait for room; None waits as long as it takes. A callback of one of the pool's futures
                 does not wait: it runs in a worker.
@@ -178,6 +182,22 @@ class SessionPool:
             StreamError: there is no such stream, or the pool is closed.
         """
         return self._put(stream, Task(Future(), snapshot=True), None, None)
+
+    def answer(self, stream: str, number: int | None) -> Future[Any] | None:
+        """The stored result of the last frame of a stream that has ended; None if there is none, or no longer.
+
+        Args:
+            stream: its name.
+            number: of that frame.
+        """
+        with self._changed:
+            self._forget()
+            _, last, result = self._answers.get(stream, (0.0, None, None))
+        if number is None or number != last:
+            return None
+        future: Future[Any] = Future()
+        future.set_result(result)
+        return future
 
     def end(self, stream: str) -> None:
         """Close a stream at once. Frames that wait are cancelled; one that runs gets its result.
@@ -234,6 +254,7 @@ class SessionPool:
             thread.join()
         with self._changed:
             self._streams.clear()
+            self._answers.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -254,6 +275,8 @@ class SessionPool:
             timeout = 0.0  # who waits here makes no room
         until = None if timeout is None else monotonic() + timeout
         with self._changed:
+            if session is None and (stored := self.answer(name, task.number)) is not None:
+                return stored
             stream = self._known(name) if session is None else self._begin(name, session, task)
             if task.replaceable:
                 self._replace(stream, task)
@@ -267,6 +290,8 @@ class SessionPool:
                 if task.session is not None and name not in self._streams:
                     stream = self._begin(name, task.session, task)
                 if self._streams.get(name) is not stream or self._closing:
+                    if (stored := self.answer(name, task.number)) is not None:
+                        return stored
                     raise StreamError(f"stream {name!r:.80} has ended while a frame of it waited for room")
             stream.waiting.append(task)
             stream.used = monotonic()
@@ -284,6 +309,7 @@ class SessionPool:
         if self._closing:
             raise StreamError("the pool is closed")
         task.session = None
+        self._answers.pop(name, None)
         if name in self._streams:
             stream = self._streams[name]
             if any(waiting.end for waiting in stream.waiting):  # that one is whole: it has the time to end
@@ -306,12 +332,34 @@ class SessionPool:
             self._dropped += 1
 
     def _finish(self, stream: Stream) -> None:
-        """After its last frame: what was given behind that is not run, unless the stream starts anew there."""
+        """After its last frame: what was given behind that is not run, unless the stream starts anew there.
+
+        What asks for the same frame again stays, and gets its answer: now, or as long as that is kept.
+        """
+        again: list[Task] = []
         while stream.waiting and stream.waiting[0].session is None:
-            _cancel(stream.waiting.popleft())
+            task = stream.waiting.popleft()
+            if stream.has_answered(task.number):
+                again.append(task)
+            else:
+                _cancel(task)
         if not stream.waiting:
+            if self._streams.get(stream.name) is stream and stream.answer is not None:
+                self._answers[stream.name] = (monotonic() + _KEPT, *stream.answer)
+                if len(self._answers) > self._max_streams:
+                    del self._answers[next(iter(self._answers))]
             self._close(stream)
+        stream.waiting.extendleft(reversed(again))
         self._changed.notify_all()
+
+    def _forget(self) -> float | None:
+        """Drop the answers that have been kept long enough; the seconds until the next one has, None without any."""
+        now = monotonic()
+        for name, (until, _, _) in list(self._answers.items()):
+            if until > now:
+                return until - now
+            del self._answers[name]
+        return None
 
     def _close(self, stream: Stream) -> None:
         while stream.waiting:
@@ -338,7 +386,7 @@ class SessionPool:
                 if self._closing and not self._running:
                     self._changed.notify_all()
                     return False
-                self._changed.wait()
+                self._changed.wait(self._forget())
             stream = self._ready.popleft()
             task = stream.waiting.popleft() if stream.waiting else None
             self._running += 1

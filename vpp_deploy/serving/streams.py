@@ -78,6 +78,15 @@ class Stream:
     _last_result: Any = None
 
     @property
+    def answer(self) -> tuple[int, Any] | None:
+        """Number and result of the last frame; None if it has no number, or the stream broke."""
+        return None if self._last_number is None or self.failed is not None else (self._last_number, self._last_result)
+
+    def has_answered(self, number: int | None) -> bool:
+        """Whether the last frame has this number."""
+        return self.answer is not None and self.answer[0] == number
+
+    @property
     def idle(self) -> bool:
         """Nothing of it runs or waits."""
         return not self.busy and not self.waiting

@@ -92,6 +92,8 @@ class TritonPythonModel:
     def _submit(self, request: Any, is_cancelled: Callable[[], bool]) -> Future[FrameResult]:
         name, flags = stream_name(request.correlation_id()), request.flags()
         details, state = Details.of(server.parameters_of(request)), None
+        if flags & _START and details.resume and (last := self._pool.answer(name, details.number)) is not None:
+            return last  # Triton lets no frame pass behind the end of a sequence but as the start of another
         if flags & _START and self._store is not None:
             if details.resume:
                 state = self._store.load(name, details.number)

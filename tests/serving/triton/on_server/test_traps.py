@@ -127,6 +127,20 @@ def test_the_last_number_again_is_the_same_answer_and_a_lost_frame_an_error(
     assert_same(ask("numbered", videos[0][2], number=42, end=True), expected[0][2])
 
 
+def test_the_answer_to_an_end_can_be_had_again(server: Server, videos: list[Frames], expected: Expected) -> None:
+    """As a sequence of its own, since Triton lets nothing pass behind an end."""
+    ask = over_http(server.http)
+    ask("answered", videos[0][0], start=True, number=0)
+    ask("answered", videos[0][1], end=True, number=1)
+    with refused("[400]", "must specify the START flag"):
+        ask("answered", videos[0][1], end=True, number=1)
+    for _ in range(2):
+        assert_same(ask("answered", videos[0][1], start=True, end=True, number=1, resume=True), expected[0][1])
+    with refused("stream 'answered' has no snapshot; start it anew"):
+        ask("answered", videos[0][2], start=True, end=True, number=2, resume=True)
+    assert_same(ask("answered", videos[1][0], start=True, end=True, number=1), expected[1][0])
+
+
 def test_a_lost_frame_before_the_last_costs_no_snapshot(
     server: Server, videos: list[Frames], expected: Expected
 ) -> None:
