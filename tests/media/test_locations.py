@@ -61,6 +61,8 @@ def standard_input(path: Path, *, piped: bool) -> Iterator[None]:
         ("rtsp://[::1]:554/a", Kind.NETWORK),
         ("0", Kind.CAMERA),
         ("camera:12", Kind.CAMERA),
+        ("/dev/video987", Kind.CAMERA),
+        ("/dev/video9876", Kind.PATH),
         ("-", Kind.STANDARD_INPUT),
     ],
 )

@@ -34,12 +34,14 @@ class Kind(Enum):
 def kind_of(text: str) -> Kind:
     """What a name means. A file or folder that has it is meant by it; only `-` never is one.
 
+    `/dev/video0` is a camera also while none is connected.
+
     Raises:
         VideoError: an address of another scheme than `SCHEMES`.
     """
     if text == STANDARD_INPUT:
         return Kind.STANDARD_INPUT
-    if _DEVICE.fullmatch(text) and _is_device(text):
+    if _DEVICE.fullmatch(text) and _can_be_device(text):
         return Kind.CAMERA
     if _exists(text):
         return Kind.PATH
@@ -80,8 +82,11 @@ def _exists(text: str) -> bool:
     return True
 
 
-def _is_device(text: str) -> bool:
-    return _exists(text) and stat.S_ISCHR(os.stat(text).st_mode)
+def _can_be_device(text: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(text).st_mode)
+    except OSError:  # there is none, for now
+        return True
 
 
 def _has_host(url: str) -> bool:

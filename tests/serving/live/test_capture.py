@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -100,6 +101,31 @@ def test_a_camera_that_falls_silent_is_opened_again(tmp_path: Path) -> None:
     with RtspServer(clip, stall=True) as server, Watched(InputFile(server.url, timeout=0.3)) as watched:
         watched.until(lambda: server.clients >= 2)
     assert len(watched.shots) >= 10
+
+
+@pytest.mark.parametrize(
+    "location", ["987", "camera:987", "/dev/video987", "rtsp://127.0.0.1:1/a", "http://127.0.0.1:1/a"]
+)
+def test_what_may_pass_is_waited_for_from_the_start(location: str) -> None:
+    with Watched(InputFile(location)) as watched:
+        watched.until(lambda: watched.capture.state is State.WAITING)
+        assert re.search("there is no /dev/video987|Connection refused", str(watched.capture.problem))
+    assert watched.capture.state is State.ENDED
+
+
+@pytest.mark.parametrize("location", ["none.mp4", "rtsp:/host/a", "file:///a.mp4", "ftp://host/a.mp4"])
+def test_what_cannot_pass_is_final(location: str) -> None:
+    with Watched(InputFile(location)) as watched:
+        assert watched.ended.wait(PATIENCE)
+    assert watched.capture.state is State.FAILED
+
+
+def test_an_option_that_a_stream_has_no_answer_to_is_final(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "clip.ts", frames=3)
+    with RtspServer(clip) as server, Watched(InputFile(server.url, stream=7)) as watched:
+        assert watched.ended.wait(PATIENCE)
+    assert (watched.capture.state, watched.shots) == (State.FAILED, [])
+    assert "no video stream 7" in str(watched.capture.problem)
 
 
 def test_a_host_that_never_answers_can_be_given_up() -> None:

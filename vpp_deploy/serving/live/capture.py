@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.errors import VppDeployError
+from vpp_deploy.errors import UsageError, VppDeployError
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.location import Kind, kind_of
 from vpp_deploy.media.probe import open_source
@@ -67,7 +67,7 @@ class Capture:
     """Reads a source in a thread.
 
     Files come at their own pace and once. Cameras and streams are opened again when they break off or cannot be
-    reached, until `stop`; an address whose length is known is a file.
+    reached, be it from the start, until `stop`; an address whose length is known is a file.
 
     Attributes:
         state: what it is doing.
@@ -140,7 +140,7 @@ class Capture:
                 self.problem = source.problem or (f"{self._given}: the stream has ended" if again else None)
         except VppDeployError as error:
             self.problem = str(error)
-            return after
+            return State.FAILED if isinstance(error, UsageError) else after  # options do not change by themselves
         return State.WAITING if again else State.ENDED
 
     def _read(self, source: Source, *, paced: bool) -> None:
