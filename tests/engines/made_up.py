@@ -8,7 +8,7 @@ from typing import Any
 
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import Ability, Backend, BuildProgress, Surroundings
-from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer
 from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
@@ -33,14 +33,7 @@ class Build:
 
     @property
     def wanted(self) -> EngineRecord:
-        return EngineRecord(
-            backend=BACKEND.name,
-            backend_version=BACKEND.required_version(),
-            precision=self.bundle.manifest.precision,
-            options=option_texts(polish=self.options.polish),
-            source=source_hashes(self.bundle),
-            files={},
-        )
+        return EngineRecord.wanted(self.bundle, BACKEND, options=option_texts(polish=self.options.polish))
 
     def run(self, progress: BuildProgress) -> None:
         with engine_writer(self.bundle, BACKEND.name) as (folder, finish):

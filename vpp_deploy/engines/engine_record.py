@@ -17,6 +17,7 @@ from vpp_deploy.bundle.files import is_unlinked
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import FileRecord
 from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE, Bundle
+from vpp_deploy.engines.backend import Backend
 from vpp_deploy.engines.engine_files import file_problems
 from vpp_deploy.errors import BundleError, IncompatibleEngineError, OutputError
 from vpp_deploy.files.atomic import new_folder
@@ -56,6 +57,27 @@ class EngineRecord(BaseModel):
     source: dict[str, str]
     files: dict[str, FileRecord]
     details: dict[str, Any] = {}
+
+    @classmethod
+    def wanted(cls, bundle: Bundle, backend: Backend, **facts: Any) -> EngineRecord:
+        """The record of an engine before it is built.
+
+        Args:
+            bundle: what it is built from.
+            backend: what builds it.
+            facts: whatever else is known.
+
+        Raises:
+            DependencyError: the backend is not installed.
+        """
+        return cls(
+            backend=backend.name,
+            backend_version=backend.required_version(),
+            precision=bundle.manifest.precision,
+            source=source_hashes(bundle),
+            files={},
+            **facts,
+        )
 
     @classmethod
     def read(cls, folder: Path) -> EngineRecord:

@@ -15,7 +15,7 @@ from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import BuildProgress
-from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, rebuild_command, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, rebuild_command
 from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
@@ -57,15 +57,8 @@ class OnnxRuntimeBuild:
         Raises:
             UsageError, PluginError, BundleError: see `vpp_deploy.engines.onnxruntime.native_ops.choose`.
         """
-        return EngineRecord(
-            backend=BACKEND.name,
-            backend_version=BACKEND.required_version(),
-            precision=self.bundle.manifest.precision,
-            machine=platform.machine(),
-            options=option_texts(**{OPTION: self._library and self._library.fingerprint}),
-            source=source_hashes(self.bundle),
-            files={},
-        )
+        options = option_texts(**{OPTION: self._library and self._library.fingerprint})
+        return EngineRecord.wanted(self.bundle, BACKEND, machine=platform.machine(), options=options)
 
     def run(self, progress: BuildProgress = lambda step, share: None) -> None:
         """Lower the graphs, optimise them offline, and store them with one weights file in the bundle.

@@ -14,7 +14,7 @@ from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.backend import BuildProgress
 from vpp_deploy.engines.device_stream import DeviceStream
-from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
+from vpp_deploy.engines.engine_record import EngineRecord, engine_writer
 from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_whole
 from vpp_deploy.engines.onnxruntime import BACKEND as ON_PROCESSOR
@@ -39,13 +39,7 @@ class OnnxRuntimeCudaBuild:
     @property
     def wanted(self) -> EngineRecord:
         """The engine's record, as far as it is known before it is built."""
-        return EngineRecord(
-            backend=BACKEND.name,
-            backend_version=BACKEND.required_version(),
-            precision=self.bundle.manifest.precision,
-            source=source_hashes(self.bundle),
-            files={},
-        )
+        return EngineRecord.wanted(self.bundle, BACKEND)
 
     def run(self, progress: BuildProgress = lambda step, share: None) -> None:
         """Lower the graphs and store them. They are optimised when they are loaded, for the GPU that is there then.

@@ -20,7 +20,6 @@ from vpp_deploy.engines.engine_record import (
     check_gpu,
     engine_writer,
     rebuild_command,
-    source_hashes,
 )
 from vpp_deploy.engines.fingerprint import option_texts
 from vpp_deploy.engines.loaded import BuiltEngine
@@ -58,18 +57,16 @@ class TensorRtBuild:
     def __init__(self, bundle: Bundle, options: TensorRtBuildOptions, *, backend: str) -> None:
         check_options(backend, options)
         self._bundle, self._backend, self._options = bundle, backend, options
-        self._version = RECORDS[backend].required_version()
-        self._plugins = choose(backend, self._version, options.plugins, options.plugin_library)
+        self._plugins = choose(backend, RECORDS[backend].required_version(), options.plugins, options.plugin_library)
 
     @cached_property
     def wanted(self) -> EngineRecord:
         """The engine's record, as far as it is known before it is built."""
         options, gpus = self._options, nvidia_gpus()
         on_this_gpu = RECORDS[self._backend].builds_on == "gpu" and not options.hardware_compatible
-        return EngineRecord(
-            backend=self._backend,
-            backend_version=self._version,
-            precision=self._bundle.manifest.precision,
+        return EngineRecord.wanted(
+            self._bundle,
+            RECORDS[self._backend],
             compute_capabilities=(
                 tuple(gpu.compute_capability for gpu in gpus[:1])
                 if on_this_gpu
@@ -83,8 +80,6 @@ class TensorRtBuild:
                 hardware_compatible=options.hardware_compatible,
                 version_compatible=options.version_compatible,
             ),
-            source=source_hashes(self._bundle),
-            files={},
         )
 
     def run(self, progress: BuildProgress = lambda step, share: None) -> None:
