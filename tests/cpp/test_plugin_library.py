@@ -12,7 +12,7 @@ import pytest
 from tests.bundle.factory import make_bundle
 from tests.cpp.runtime import Runtime
 from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, source_hashes
-from vpp_deploy.engines.tensorrt.plugin_library import LIBRARY_FILE, PATH_VARIABLE, PluginLibrary, library_of_engine
+from vpp_deploy.engines.tensorrt.plugin_library import LIBRARY_FILE, PATH_VARIABLE, PLUGINS, PluginLibrary
 from vpp_deploy.errors import IncompatibleEngineError, PluginError
 
 BUILD = "vpp-deploy build-engine small.bundle --engine tensorrt"
@@ -35,7 +35,7 @@ def cpp_finds(runtime: Runtime, library: PluginLibrary, given: Path | None) -> A
 def python_finds(library: PluginLibrary, given: Path | None) -> Path | str:
     """The library, or why there is none."""
     try:
-        found = library_of_engine(library.record.to_details(), given, BUILD)
+        found = PLUGINS.of_engine(PLUGINS.to_details(library), given, BUILD)
     except PluginError as error:
         return str(error)
     assert found is not None
@@ -102,7 +102,7 @@ def test_the_record_of_an_engine_with_plugins(
 ) -> None:
     library = make_library(tmp_path / LIBRARY_FILE)
     bundle = make_bundle(tmp_path / "tiny.bundle")
-    details = {"init": {"layers": 3}} | library.record.to_details()
+    details = {"init": {"layers": 3}} | PLUGINS.to_details(library)
     with engine_writer(bundle, "tensorrt") as (folder, finish):
         source = source_hashes(bundle)
         for role in bundle.manifest.roles:
@@ -128,4 +128,4 @@ def test_the_record_of_an_engine_with_plugins(
     assert ours["error"] == "EngineError"
     assert expected in ours["message"]
     with pytest.raises(IncompatibleEngineError):
-        library_of_engine(record["details"], None, BUILD)
+        PLUGINS.of_engine(record["details"], None, BUILD)

@@ -20,7 +20,7 @@ from tests.cpp.test_runtime import install_and_build
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.engine_record import VERSION_COMPATIBLE, EngineRecord, engine_writer, source_hashes
 from vpp_deploy.engines.tensorrt.engine import HOST_CODE_VARIABLE
-from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE
+from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PLUGINS
 from vpp_deploy.errors import ExitCode
 
 FAKE = """
@@ -204,7 +204,7 @@ def test_another_plugin_library_is_refused_before_a_library_is_opened(
 ) -> None:
     monkeypatch.delenv(PATH_VARIABLE, raising=False)
     right, wrong = make_library(tmp_path / "right.so"), make_library(tmp_path / "wrong.so", filling=b"bad")
-    with_engine(bundle, details=right.record.to_details())
+    with_engine(bundle, details=PLUGINS.to_details(right))
     words = [bundle.path, "--size", "4x4", "--tensorrt-library", fake.path]
     code, line = infer(runtime, *words)
     assert code == ExitCode.PLUGIN

@@ -21,7 +21,7 @@ from vpp_deploy.bundle import Bundle, sha256_of_file
 from vpp_deploy.bundle.reader import ENGINE_RECORD_FILE
 from vpp_deploy.cli.environment import examine
 from vpp_deploy.demo.scenes import render_clip
-from vpp_deploy.engines.onnxruntime.native_library import LIBRARY_FILE, PATH_VARIABLE, NativeLibrary, library_of_engine
+from vpp_deploy.engines.onnxruntime.native_library import LIBRARY_FILE, NATIVE_OPS, PATH_VARIABLE, NativeLibrary
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError, PluginError, UsageError
 
@@ -231,8 +231,8 @@ def test_options_that_make_no_sense_are_refused(cli: Cli, micro_bundle: Bundle, 
 
 def test_a_record_that_lies_is_refused(own: Path, native_library: Path) -> None:
     """A bundle cannot make an engine's own ops run, nor hide that it has some."""
-    with pytest.raises(IncompatibleEngineError, match="record of native ops is damaged"):
-        library_of_engine({"native_ops": {"file": "x"}}, native_library, BUILD)
+    with pytest.raises(IncompatibleEngineError, match="record of its library of native ops is damaged"):
+        NATIVE_OPS.of_engine({"native_ops": {"file": "x"}}, native_library, BUILD)
     change_record(own, lambda record: record["details"].pop("native_ops"))
     with pytest.raises(IncompatibleEngineError, match="vpp::DeformableAttention', which no build writes"):
         vpp_deploy.load_engine(Bundle.open(own), native_library=native_library)

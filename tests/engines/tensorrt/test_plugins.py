@@ -25,7 +25,7 @@ from vpp_deploy.engines.cuda_library import CudaVersion
 from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.engine_record import EngineRecord, source_hashes
 from vpp_deploy.engines.tensorrt import RECORDS, plugin_library
-from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PluginLibrary, library_of_engine, load_into
+from vpp_deploy.engines.tensorrt.plugin_library import PATH_VARIABLE, PLUGINS, PluginLibrary, load_into
 from vpp_deploy.engines.tensorrt.plugins import NO_PLUGINS, Plugins, choose
 from vpp_deploy.errors import ExitCode, IncompatibleEngineError, PluginError, UsageError
 from vpp_deploy.machine import Gpu
@@ -172,6 +172,12 @@ def test_a_file_that_is_no_library(content: bytes, tmp_path: Path) -> None:
         choose("tensorrt-rtx", "1.7", "library", tmp_path / "x.so")
 
 
+def test_a_fifo_is_no_library(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.so")
+    with pytest.raises(PluginError, match="cannot read the plugin library .*it is not a regular file"):
+        choose("tensorrt-rtx", "1.7", "library", tmp_path / "x.so")
+
+
 def test_a_library_of_another_version(tmp_path: Path) -> None:
     path = library(tmp_path / "plugins", "0.0.9")
     with pytest.raises(PluginError, match=f"is of version 0.0.9, this vpp-deploy is {__version__}; make it again with"):
@@ -179,42 +185,42 @@ def test_a_library_of_another_version(tmp_path: Path) -> None:
 
 
 def details(path: Path) -> dict[str, object]:
-    return PluginLibrary.read(path).record.to_details()
+    return PLUGINS.to_details(PluginLibrary.read(path))
 
 
 def test_an_engine_finds_the_library_that_it_was_built_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = (library(tmp_path / name, content=name.encode()) for name in "ab")
     monkeypatch.setenv(PATH_VARIABLE, os.pathsep.join(map(str, (first, second.parent))))
-    found = library_of_engine(details(second), None, BUILD)
+    found = PLUGINS.of_engine(details(second), None, BUILD)
     assert found is not None
     assert found.path == second
-    assert library_of_engine({"init": {}}, None, BUILD) is None
+    assert PLUGINS.of_engine({"init": {}}, None, BUILD) is None
 
 
 def test_a_wrong_library_names_both_and_the_way_out(tmp_path: Path) -> None:
     first, second = (library(tmp_path / name, content=name.encode()) for name in "ab")
     with pytest.raises(PluginError) as caught:
-        library_of_engine(details(first), second, BUILD)
+        PLUGINS.of_engine(details(first), second, BUILD)
     message = str(caught.value)
     assert f"sha256 {sha256_of_file(first)[:12]}" in message
     assert f"{second} (version {__version__}, sha256 {sha256_of_file(second)[:12]}" in message
     assert message.endswith(f"{BUILD} --plugin-library {second}")
     old = library(tmp_path / "old", "0.0.9")
     with pytest.raises(PluginError, match=f"{BUILD} --plugins none$"):
-        library_of_engine(details(first), old, BUILD)
+        PLUGINS.of_engine(details(first), old, BUILD)
 
 
 def test_a_library_that_is_gone(tmp_path: Path) -> None:
     needed = details(library(tmp_path / "a"))
     with pytest.raises(PluginError) as caught:
-        library_of_engine(needed, tmp_path / "gone.so", BUILD)
+        PLUGINS.of_engine(needed, tmp_path / "gone.so", BUILD)
     assert f"looked at {tmp_path / 'gone.so'}; say where it is with: export {PATH_VARIABLE}=FOLDER" in str(caught.value)
     assert str(caught.value).endswith(f"{BUILD} --plugins none")
 
 
 def test_a_damaged_record(tmp_path: Path) -> None:
-    with pytest.raises(IncompatibleEngineError, match="plugin record is damaged"):
-        library_of_engine({"plugins": {"file": "x"}}, None, BUILD)
+    with pytest.raises(IncompatibleEngineError, match="record of its plugin library is damaged"):
+        PLUGINS.of_engine({"plugins": {"file": "x"}}, None, BUILD)
 
 
 @pytest.fixture

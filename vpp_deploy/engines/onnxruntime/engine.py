@@ -21,7 +21,7 @@ from vpp_deploy.engines.loaded import BuiltEngine
 from vpp_deploy.engines.lowered import lowered_graph
 from vpp_deploy.engines.onnxruntime import BACKEND
 from vpp_deploy.engines.onnxruntime.integer_products import add_biases, make_activations_unsigned
-from vpp_deploy.engines.onnxruntime.native_library import NativeLibrary, library_of_engine
+from vpp_deploy.engines.onnxruntime.native_library import NATIVE_OPS, NativeLibrary
 from vpp_deploy.engines.onnxruntime.native_ops import NODES, OPTION, choose, native_nodes
 from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions, OnnxRuntimeLoadOptions
 from vpp_deploy.engines.onnxruntime.sessions import Session, add_native_ops, load_graph, session_options
@@ -80,7 +80,9 @@ class OnnxRuntimeBuild:
             for role, model in optimised.items():
                 onnx.save(model, folder / f"{role}.onnx")
             nodes = {role: len(model.graph.node) for role, model in optimised.items()}
-            details = {"nodes": nodes, NODES: self._nodes} | (self._library.to_details() if self._library else {})
+            details = {"nodes": nodes, NODES: self._nodes}
+            if self._library:
+                details |= NATIVE_OPS.to_details(self._library)
             finish(self.wanted.model_copy(update={"details": details}))
 
 
@@ -150,7 +152,7 @@ class OnnxRuntimeEngine(BuiltEngine):
         native_library: Path | None = None,
     ) -> None:
         super().__init__(bundle, BACKEND)
-        library = library_of_engine(self.record.details, native_library, rebuild_command(bundle, BACKEND.name))
+        library = NATIVE_OPS.of_engine(self.record.details, native_library, rebuild_command(bundle, BACKEND.name))
 
         def load_role(role: GraphRole) -> Session:
             options = session_options(threads, profile and profile.with_name(f"{profile.name}-{role}"))

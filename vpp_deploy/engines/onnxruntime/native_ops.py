@@ -12,13 +12,7 @@ from vpp_deploy import ops
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.engine_record import EngineRecord
-from vpp_deploy.engines.onnxruntime.native_library import (
-    COMPILE_COMMAND,
-    PATH_VARIABLE,
-    NativeLibrary,
-    candidates,
-    library_for_build,
-)
+from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NATIVE_OPS, PATH_VARIABLE, NativeLibrary
 from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions
 from vpp_deploy.errors import BundleError, UsageError
 
@@ -48,7 +42,7 @@ def choose(bundle: Bundle, options: OnnxRuntimeBuildOptions, nodes: Mapping[Grap
         raise UsageError(f"native ops none and the library {given} contradict each other; leave out one")
     if wanted == "none" or (not given and not any(nodes.values())):
         return None
-    library = library_for_build(given)
+    library = NATIVE_OPS.for_build(given) if NATIVE_OPS.candidates(given) else None
     if not any(nodes.values()):
         raise UsageError(f"bundle {bundle.path} has no node for the native ops of {given}; leave the library out")
     return library
@@ -73,7 +67,8 @@ def advice(record: EngineRecord, given: Mapping[str, Any]) -> str | None:
     nodes = record.details.get(NODES)
     if OPTION in record.options:
         library = given.get("native_library")
-        return None if candidates() or not library else f"to run it: export {PATH_VARIABLE}={shlex.quote(str(library))}"
+        known = NATIVE_OPS.candidates() or not library
+        return None if known else f"to run it: export {PATH_VARIABLE}={shlex.quote(str(library))}"
     if given.get("native_ops") == "none" or not (isinstance(nodes, dict) and any(nodes.values())):
         return None
     return (

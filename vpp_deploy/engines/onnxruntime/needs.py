@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpp_deploy.engines.backend import Ability, Surroundings
 from vpp_deploy.engines.onnxruntime import BACKEND
-from vpp_deploy.engines.onnxruntime.native_library import NativeLibrary, library_for_build
+from vpp_deploy.engines.onnxruntime.native_library import NATIVE_OPS, NativeLibrary
 from vpp_deploy.errors import PluginError
 
 
@@ -41,7 +41,7 @@ def problems(surroundings: Surroundings) -> list[str]:
 def _native_library() -> tuple[NativeLibrary | None, str | None]:
     """The library of native ops that engines would be built with, and what is wrong with it."""
     try:
-        return library_for_build(), None
+        return NATIVE_OPS.for_build() if NATIVE_OPS.candidates() else None, None
     except PluginError as error:
         return None, str(error)
 

@@ -28,7 +28,7 @@ from vpp_deploy.engines.tensorrt import RECORDS, TENSORRT_RTX
 from vpp_deploy.engines.tensorrt.build import build_tensorrt_engine, check_options
 from vpp_deploy.engines.tensorrt.build_contract import BuildReport
 from vpp_deploy.engines.tensorrt.options import TensorRtBuildOptions, TensorRtLoadOptions
-from vpp_deploy.engines.tensorrt.plugin_library import library_of_engine
+from vpp_deploy.engines.tensorrt.plugin_library import PLUGINS
 from vpp_deploy.engines.tensorrt.plugins import choose
 from vpp_deploy.engines.tensorrt.runtime import TensorRtRuntime
 from vpp_deploy.engines.tensorrt.runtime_cache import RuntimeCache, cache_file
@@ -103,7 +103,7 @@ class TensorRtBuild:
                     )
             details: dict[str, Any] = {role: asdict(report) for role, report in reports.items()}
             if self._plugins.library and any(report.plugin_layers for report in reports.values()):
-                details |= self._plugins.library.record.to_details()
+                details |= PLUGINS.to_details(self._plugins.library)
             finish(self.wanted.model_copy(update={"details": details}))
 
 
@@ -134,7 +134,7 @@ class TensorRtEngine(BuiltEngine):
     def __init__(self, bundle: Bundle, backend: str, plugin_library: Path | None = None) -> None:
         super().__init__(bundle, RECORDS[backend])
         self._rebuild = rebuild_command(bundle, backend)
-        self._library = library_of_engine(self.record.details, plugin_library, self._rebuild)
+        self._library = PLUGINS.of_engine(self.record.details, plugin_library, self._rebuild)
         self._lock = Lock()
         self._running: tuple[CudaDevice, TensorRtRuntime] | None = None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vpp_deploy.engines.backend import Ability, Backend, Surroundings
 from vpp_deploy.engines.cuda_library import DISTRIBUTIONS
 from vpp_deploy.engines.tensorrt import RECORDS
-from vpp_deploy.engines.tensorrt.plugin_library import candidates, library_for_build
+from vpp_deploy.engines.tensorrt.plugin_library import PLUGINS
 from vpp_deploy.engines.tensorrt.plugins import has_embedded, why_not_embedded
 from vpp_deploy.errors import PluginError
 
@@ -32,9 +32,9 @@ class PluginFile:
 def plugin_files() -> tuple[PluginFile, ...]:
     """Where `$VPP_DEPLOY_PLUGIN_PATH` says that a plugin library is."""
     found = []
-    for path in candidates():
+    for path in PLUGINS.candidates():
         try:
-            found.append(PluginFile(str(path), library_for_build(path).version, None))
+            found.append(PluginFile(str(path), PLUGINS.for_build(path).version, None))
         except PluginError as error:
             found.append(PluginFile(str(path), None, str(error)))
     return tuple(found)

@@ -1,28 +1,19 @@
-"""The CUDA plugin library of TensorRT engines: finding it, knowing it, and loading it into TensorRT.
-
-An engine with plugins needs the very library that it was built with. Everything that can be wrong with that is found by
-reading the file, so before the library or TensorRT is loaded. A bundle only records a hash: where a library is looked
-for is up to the user, because loading one runs its code.
-"""
+"""The CUDA plugin library of TensorRT engines, and loading it into TensorRT."""
 
 from __future__ import annotations
 
 import ctypes
-import os
 import re
-import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from vpp_deploy._version import __version__
 from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.engines.cuda_library import CudaVersion, driver_cuda
-from vpp_deploy.errors import IncompatibleEngineError, PluginError
+from vpp_deploy.engines.op_library import LibraryKind, OpLibrary
+from vpp_deploy.errors import PluginError
+from vpp_deploy.files.reading import read_bytes
 
 LIBRARY_FILE: Final = "libvpp_plugins.so"
 PATH_VARIABLE: Final = "VPP_DEPLOY_PLUGIN_PATH"
@@ -33,7 +24,7 @@ COMPILE_COMMAND: Final = (
 )
 """Makes `build/plugins/libvpp_plugins.so` in a source tree of vpp-deploy; FOLDER holds TensorRT's headers."""
 
-_DETAILS: Final = "plugins"
+_MOST_BYTES: Final = 1_000_000_000
 _VERSION: Final = re.compile(rb"vpp_plugins_version=([\w.+!-]{1,64})\0")
 _CUDA: Final = re.compile(rb"vpp_plugins_cuda=(\d{4,6})\0")
 
@@ -42,43 +33,14 @@ _loaded: dict[str, str] = {}
 _loading = Lock()
 
 
-class PluginRecord(BaseModel):
-    """The plugin library that an engine was built with: file name, hash, and version of vpp-deploy."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    file: str
-    sha256: str
-    version: str
-
-    @classmethod
-    def of(cls, details: Mapping[str, Any]) -> PluginRecord | None:
-        """What the details of an engine's record say; None for an engine without plugins.
-
-        Raises:
-            ValidationError: the entry is damaged.
-        """
-        return cls.model_validate(details[_DETAILS]) if _DETAILS in details else None
-
-    def to_details(self) -> dict[str, Any]:
-        """The entry for the details of an engine's record."""
-        return {_DETAILS: self.model_dump()}
-
-
 @dataclass(frozen=True, slots=True)
-class PluginLibrary:
+class PluginLibrary(OpLibrary):
     """A plugin library on disk.
 
     Attributes:
-        path: where it is.
-        sha256: of its content.
-        version: of vpp-deploy, whose ops it implements.
         cuda: the CUDA that it was made with; None if it does not say.
     """
 
-    path: Path
-    sha256: str
-    version: str
     cuda: CudaVersion | None = None
 
     @classmethod
@@ -88,12 +50,7 @@ class PluginLibrary:
         Raises:
             PluginError: it cannot be read or is no plugin library.
         """
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise PluginError(
-                f"plugin library {path} cannot be read ({error.strerror or error}); make one with: {COMPILE_COMMAND}"
-            ) from error
+        content = read_bytes(path, PluginError, what="plugin library", limit=_MOST_BYTES)
         version = _VERSION.search(content)
         if not content.startswith(b"\x7fELF") or version is None:
             raise PluginError(f"{path} is not a plugin library of vpp-deploy; make one with: {COMPILE_COMMAND}")
@@ -101,80 +58,18 @@ class PluginLibrary:
         made_with = CudaVersion.of(int(cuda[1])) if cuda else None
         return cls(path, sha256_of_bytes(content), version[1].decode(), made_with)
 
-    @property
-    def record(self) -> PluginRecord:
-        """What an engine built with it records."""
-        return PluginRecord(file=self.path.name, sha256=self.sha256, version=self.version)
 
-
-def candidates(given: Path | None = None) -> list[Path]:
-    """Where a library is looked for: the file that was given, or else the entries of `$VPP_DEPLOY_PLUGIN_PATH`."""
-    entries = (
-        [given] if given else [Path(entry) for entry in os.environ.get(PATH_VARIABLE, "").split(os.pathsep) if entry]
-    )
-    return [path / LIBRARY_FILE if path.is_dir() else path for path in entries]
-
-
-def library_for_build(given: Path | None) -> PluginLibrary:
-    """The library to build an engine with.
-
-    Args:
-        given: its file, or a folder with `libvpp_plugins.so`; None: look in `$VPP_DEPLOY_PLUGIN_PATH`.
-
-    Raises:
-        PluginError: there is no library, or it is not one, or it is of another version.
-    """
-    paths = candidates(given)
-    path = next((path for path in paths if path.is_file()), None)
-    if path is None:
-        raise PluginError(
-            f"no plugin library: {_looked_at(paths)}; make one with: {COMPILE_COMMAND}, and give it with "
-            "--plugin-library build/plugins, or build without one: --plugins none"
-        )
-    library = PluginLibrary.read(path)
-    if library.version != __version__:
-        raise PluginError(
-            f"plugin library {path} is of version {library.version}, this vpp-deploy is {__version__}; "
-            f"make it again with: {COMPILE_COMMAND}, or build without one: --plugins none"
-        )
-    return library
-
-
-def library_of_engine(details: Mapping[str, Any], given: Path | None, build_command: str) -> PluginLibrary | None:
-    """The library that an engine was built with, found on this machine; None for an engine without plugins.
-
-    Args:
-        details: of the engine's record.
-        given: where the library is; None: look in `$VPP_DEPLOY_PLUGIN_PATH`.
-        build_command: what builds the engine again.
-
-    Raises:
-        IncompatibleEngineError: the record is damaged.
-        PluginError: no library was found, or only others.
-    """
-    try:
-        record = PluginRecord.of(details)
-    except ValidationError as error:
-        reason = str(error).partition("\n")[0]
-        raise IncompatibleEngineError(f"the engine's plugin record is damaged ({reason}): {build_command}") from error
-    if record is None:
-        return None
-    paths = candidates(given)
-    found = [PluginLibrary.read(path) for path in paths if path.is_file()]
-    for library in found:
-        if library.sha256 == record.sha256:
-            return library
-    needed = f"the engine needs the plugin library that it was built with, {record.file} {_identity(record)}"
-    if not found:
-        raise PluginError(
-            f"{needed}; {_looked_at(paths)}; say where it is with: export {PATH_VARIABLE}=FOLDER, "
-            f"or build an engine without it: {build_command} --plugins none"
-        )
-    others = ", ".join(f"{library.path} ({_identity(library)})" for library in found)
-    again = (
-        f"--plugin-library {shlex.quote(str(found[0].path))}" if found[0].version == __version__ else "--plugins none"
-    )
-    raise PluginError(f"{needed}, and found another: {others}; build the engine again: {build_command} {again}")
+PLUGINS: Final = LibraryKind(
+    what="plugin library",
+    file=LIBRARY_FILE,
+    variable=PATH_VARIABLE,
+    compile_command=COMPILE_COMMAND,
+    folder="build/plugins",
+    option="--plugin-library",
+    without="--plugins none",
+    details="plugins",
+    read=PluginLibrary.read,
+)
 
 
 def load_into(trt: Any, backend: str, library: PluginLibrary) -> None:
@@ -215,13 +110,3 @@ def _check_driver(library: PluginLibrary) -> None:
             f"plugin library {library.path} was made with CUDA {library.cuda}, but the driver here knows CUDA {known} "
             f"at most: update the driver, or make it again with CUDA {known.major}: {COMPILE_COMMAND}"
         )
-
-
-def _looked_at(paths: list[Path]) -> str:
-    if not paths:
-        return f"${PATH_VARIABLE} is not set"
-    return f"looked at {', '.join(map(str, paths))}"
-
-
-def _identity(library: PluginLibrary | PluginRecord) -> str:
-    return f"version {library.version}, sha256 {library.sha256[:12]}…"

@@ -9,7 +9,7 @@ from typing import Final
 
 from vpp_deploy.engines.backend import installed_version
 from vpp_deploy.engines.tensorrt import embedded_kernels
-from vpp_deploy.engines.tensorrt.plugin_library import PluginLibrary, candidates, library_for_build
+from vpp_deploy.engines.tensorrt.plugin_library import PLUGINS, PluginLibrary
 from vpp_deploy.errors import UsageError
 from vpp_deploy.machine import version_numbers
 from vpp_deploy.ops import PluginForm
@@ -77,12 +77,12 @@ def choose(backend: str, version: str, wanted: str | None = None, library: Path 
     if wanted == "embedded" and why_not:
         raise UsageError(f"{why_not}; or use library or none")
     if wanted is None:
-        wanted = "library" if library else "embedded" if not why_not else "library" if candidates() else "none"
+        wanted = "library" if library else "embedded" if not why_not else "library" if PLUGINS.candidates() else "none"
         if why_not and not library and has_embedded(backend, version):
             _log.warning("%s; building with --plugins %s", why_not, wanted)
     match wanted:
         case "library":
-            return Plugins("library", library_for_build(library))
+            return Plugins("library", PLUGINS.for_build(library))
         case "embedded":
             return Plugins("embedded")
         case _:
