@@ -84,7 +84,9 @@ def test_outputs_of_several_inputs_do_not_meet_what_is_read(
     two = (clips / "a.mp4", clips / "b.mkv")
     words = ["infer", micro_bundle.path, *two]
     cli(*words, "-o", clips).assert_one_line_error(ExitCode.USAGE, "a.mp4 would overwrite")
-    cli(*words, "--json", clips / "a.mp4").assert_one_line_error(ExitCode.BAD_INPUT, "cannot be one: File exists")
+    cli(*words, "--json", clips / "a.mp4").assert_one_line_error(
+        ExitCode.BAD_INPUT, "cannot make the folder for outputs of several inputs", "File exists"
+    )
     cli(*words, "--json", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "No such file")
     assert set(tmp_path.rglob("*")) == before
 

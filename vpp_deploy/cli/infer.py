@@ -100,8 +100,9 @@ def make_command() -> Callable[..., None]:
     ) -> None:
         load_options = load_options_for(engine, given, loading)
         from vpp_deploy.bundle import Bundle
-        from vpp_deploy.cli.infer_jobs import Job, make_folders, plan_jobs
+        from vpp_deploy.cli.infer_jobs import Job, plan_jobs
         from vpp_deploy.engines import load_engine
+        from vpp_deploy.files.outputs import make_folder
         from vpp_deploy.media.input_file import InputFile
         from vpp_deploy.media.inputs import find_inputs
         from vpp_deploy.media.selection import parse_time
@@ -128,7 +129,8 @@ def make_command() -> Callable[..., None]:
         options: list[Any] = [make_options(task.run_options, {**run_options, **job.others}, model) for job in jobs]
         loaded = load_engine(opened, engine, **load_options)
         if jobs[0].paths != wanted.paths:
-            make_folders(wanted.paths)
+            for folder in wanted.paths:
+                make_folder(folder, "folder for outputs of several inputs", parents=False)
         for number, (job, own) in enumerate(zip(jobs, options, strict=True)):
             try:
                 task.run(loaded, RunRequest(job.read, job.output, job.json, max_frames, show), own)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from vpp_deploy.errors import OutputError
 from vpp_deploy.files.outputs import fitting
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.inputs import Inputs, output_names
@@ -71,19 +70,3 @@ def plan_jobs(
             )
         )
     return jobs
-
-
-def make_folders(folders: Sequence[Path]) -> None:
-    """Make the folders that outputs of several inputs go into, where they are not there yet.
-
-    Raises:
-        OutputError: one cannot be made, or has the name of a file.
-    """
-    for folder in folders:
-        try:
-            folder.mkdir(exist_ok=True)
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise OutputError(
-                f"{folder}: outputs of several inputs go into a folder, and this cannot be one: {reason}"
-            ) from error

@@ -95,8 +95,8 @@ def make_command() -> Callable[..., None]:
     ) -> None:
         load_options = load_options_for(engine, given, loading)
         from vpp_deploy.bundle import Bundle
-        from vpp_deploy.cli.infer_jobs import make_folders
         from vpp_deploy.engines import load_engine
+        from vpp_deploy.files.outputs import make_folder
         from vpp_deploy.serving.live import LiveRun
         from vpp_deploy.serving.live.capture import State
         from vpp_deploy.serving.live.metrics import LiveCollector
@@ -120,7 +120,8 @@ def make_command() -> Callable[..., None]:
             if metrics is not None:
                 where = stack.enter_context(serve_metrics(run.pool, metrics, LiveCollector(run)))
                 console.say(f"metrics: {where.url}")
-            make_folders([folder for folder in (json, out) if folder is not None])
+            for folder in filter(None, (json, out)):
+                make_folder(folder)
             run.set_sources(lists.sources)
             stopped = _go_on(run, lists)
         console.show(status_table(run.statuses))

@@ -16,7 +16,7 @@ from vpp_deploy.engines import BACKENDS, TensorRtBuildOptions, build_engine
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DependencyError, OutputError
 from vpp_deploy.families import export
-from vpp_deploy.files.outputs import OutputFile
+from vpp_deploy.files.outputs import OutputFile, make_folder
 from vpp_deploy.frames import Size
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.writer import VideoWriter
@@ -141,11 +141,11 @@ def _write_page(
 
 
 def _make_folder(folder: Path) -> Path:
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         there = {path.name for path in folder.iterdir()}
     except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror}; choose another place") from error
+        raise OutputError(f"cannot look into {folder}: {error.strerror}; choose another place") from error
     if there & _RESULTS and there - _RESULTS and _BUNDLE not in there:
         taken = min(there & _RESULTS)
         raise OutputError(f"{folder / taken} is not of a demo, and would be replaced: choose another folder")

@@ -216,6 +216,24 @@ class OutputFile:
             raise OutputError(f"{name}: cannot be written: {error.strerror}; choose another name") from error
 
 
+def make_folder(folder: Path, what: str = "folder", *, parents: bool = True) -> None:
+    """Make a folder for outputs, where it is not there yet.
+
+    Args:
+        folder: to make.
+        what: it is, for messages.
+        parents: make the folders that it lies in, too.
+
+    Raises:
+        OutputError: it cannot be made, or has the name of a file.
+    """
+    try:
+        folder.mkdir(parents=parents, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"cannot make the {what} {folder}: {reason}; choose another place") from error
+
+
 def find_target(path: Path) -> Path | None:
     """The regular file to make or replace, links followed; None for what is written to as it is.
 

@@ -174,7 +174,7 @@ def test_a_file_that_is_no_library(content: bytes, tmp_path: Path) -> None:
 
 def test_a_fifo_is_no_library(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.so")
-    with pytest.raises(PluginError, match="cannot read the plugin library .*it is not a regular file"):
+    with pytest.raises(PluginError, match=r"cannot read the plugin library .*it is not a regular file"):
         choose("tensorrt-rtx", "1.7", "library", tmp_path / "x.so")
 
 

@@ -45,5 +45,5 @@ def test_what_is_old_goes_and_what_is_not_ours_stays(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=r"the folder for snapshots .* cannot be made"):
+    with pytest.raises(OutputError, match="cannot make the folder for snapshots"):
         SnapshotStore(tmp_path / "file" / "folder")

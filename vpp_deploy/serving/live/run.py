@@ -11,8 +11,8 @@ from threading import Event
 from types import TracebackType
 from typing import Any, Final, Self
 
-from vpp_deploy.errors import OutputError, UsageError, VppDeployError
-from vpp_deploy.files.outputs import fitting
+from vpp_deploy.errors import UsageError, VppDeployError
+from vpp_deploy.files.outputs import fitting, make_folder
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.inputs import output_names
@@ -149,7 +149,7 @@ class LiveRun:
             if len(self._feeds) + len(self._leaving) >= MOST_SOURCES:  # each has a thread
                 raise UsageError(f"{name}: {MOST_SOURCES} sources run, as many as may; run it in another process")
             for folder in filter(None, (self._lines, self._videos)):
-                _make(folder)
+                make_folder(folder)
             name = self._free_name(location)
             read: list[str | os.PathLike[str]] = [*paths, *self._protect]
             path = None if self._lines is None else self._lines / fitting(name, LINES)
@@ -190,10 +190,3 @@ class LiveRun:
     def _fail(self, error: VppDeployError) -> None:
         self._fatal = self._fatal or error
         self._called.set()
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot make the folder {folder}: {error.strerror or error}; choose another") from error

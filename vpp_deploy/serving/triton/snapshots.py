@@ -12,6 +12,7 @@ from typing import Final
 
 from vpp_deploy.errors import OutputError, StreamError
 from vpp_deploy.files.atomic import atomic_file
+from vpp_deploy.files.outputs import make_folder
 from vpp_deploy.files.reading import read_bytes
 
 KEPT: Final = 2
@@ -35,10 +36,7 @@ class SnapshotStore:
 
     def __init__(self, folder: Path, keep_seconds: float = _DAY) -> None:
         self._folder, self._keep_seconds = folder, keep_seconds
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"the folder for snapshots {folder} cannot be made: {error.strerror}") from error
+        make_folder(folder, "folder for snapshots")
         self.prune()
 
     def save(self, stream: str, number: int, content: bytes) -> None:

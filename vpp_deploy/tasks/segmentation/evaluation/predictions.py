@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.errors import DatasetError, OutputError
 from vpp_deploy.files.atomic import atomic_file
+from vpp_deploy.files.outputs import make_folder
 from vpp_deploy.files.reading import read_bytes
 from vpp_deploy.tasks.segmentation.evaluation.annotations import MOST_BYTES
 from vpp_deploy.tasks.segmentation.evaluation.coverage import count_kept, object_patches
@@ -129,10 +130,7 @@ class PredictionStore:
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder = folder / fingerprint
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be made: {error.strerror}; choose another --work") from error
+        make_folder(self.folder, "folder for predictions")
 
     def load(self, video: Video) -> VideoPredictions | None:
         """The predictions of an earlier run; None if there are none, or the frames have changed since."""
