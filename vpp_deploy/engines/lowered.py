@@ -109,9 +109,8 @@ def lowered_model(
     bundle: Bundle, role: GraphRole, lowering: str, *, plugins: ops.PluginForm | None = None
 ) -> onnx.ModelProto:
     """One of a bundle's graphs, checked, with its `vpp` nodes lowered; arguments and errors as `lowered_graph`."""
-    label = f"bundle {bundle.path}: the {role} graph"
-    check_memory(bundle)
-    model = _checked(bundle, role, label)
+    label = _label(bundle, role)
+    model = checked_graph(bundle, role)
     named = frozenset(name for node in model.graph.node for name in node.output if name)
     weights = bundle.manifest.files[bundle.manifest.weights_file].bytes
     try:
@@ -127,6 +126,10 @@ def lowered_model(
         raise BuildError(f"{label} cannot be lowered for {lowering} ({reason:.200}){_AGAIN}") from error
 
 
+def _label(bundle: Bundle, role: GraphRole) -> str:
+    return f"bundle {bundle.path}: the {role} graph"
+
+
 def _peak_bytes(lowered: onnx.ModelProto, named: frozenset[str], weights: int, label: str) -> int:
     try:
         return peak_bytes(lowered, named, weights)
@@ -134,9 +137,14 @@ def _peak_bytes(lowered: onnx.ModelProto, named: frozenset[str], weights: int, l
         raise BundleError(f"{label} {error}{_AGAIN}") from error
 
 
-def _checked(bundle: Bundle, role: GraphRole, label: str) -> onnx.ModelProto:
-    """The graph, whose constants point to `_WEIGHTS` now."""
-    manifest = bundle.manifest
+def checked_graph(bundle: Bundle, role: GraphRole) -> onnx.ModelProto:
+    """One of a bundle's graphs as it was exported, whose constants point to `_WEIGHTS` now.
+
+    Raises:
+        BundleError: the graph is not what the manifest says, or the bundle needs more memory than is allowed.
+    """
+    check_memory(bundle)
+    manifest, label = bundle.manifest, _label(bundle, role)
     content = bundle.read_graph(role)
     try:
         model = onnx.load_model_from_string(content)

@@ -16,10 +16,9 @@ from vpp_deploy.bundle.manifest import GraphRole, Quantization, QuantizationSear
 from vpp_deploy.bundle.reader import Bundle, check_open
 from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.lowered import embed_weights, lowered_model, lowered_whole
+from vpp_deploy.engines.lowered import checked_graph, embed_weights, lowered_whole
 from vpp_deploy.errors import BundleError, UsageError
 from vpp_deploy.exporters.precision import PRECISIONS
-from vpp_deploy.exporters.precision.casting import Casting
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.quantization.calibration import Calibration, calibrate
 from vpp_deploy.quantization.casts import groups_of_products
@@ -191,7 +190,8 @@ def _reduction(
     roles = bundle.manifest.roles
     casting = PRECISIONS[options.precision].casting
     if casting:
-        return Casts(casting, {role: _castable(bundle, role, casting) for role in roles}), None
+        graphs = {role: checked_graph(bundle, role).graph for role in roles}
+        return Casts(casting, {role: groups_of_products(graph, casting) for role, graph in graphs.items()}), None
     products = {role: _products(bundle, role, options.convolutions) for role in roles}
     frames = max(1, sum(map(len, clips)))
     calibration = calibrate(bundle, products, clips, lambda done: progress("ranges", done / frames))
@@ -207,11 +207,6 @@ def _products(bundle: Bundle, role: GraphRole, convolutions: bool) -> list[Produ
 def _graph(bundle: Bundle, role: GraphRole) -> onnx.ModelProto:
     """A graph as it was exported, whose check is the caller's."""
     return onnx.load_model_from_string(bundle.read_graph(role))
-
-
-def _castable(bundle: Bundle, role: GraphRole, casting: Casting) -> dict[str, str]:
-    lowered_model(bundle, role, "onnxruntime")  # checks the graph
-    return groups_of_products(_graph(bundle, role).graph, casting)
 
 
 def _write_graph(bundle: Bundle, role: GraphRole, reduction: Reduction, kept: Sequence[str], folder: Path) -> int:
