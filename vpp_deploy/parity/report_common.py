@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,42 @@ class Report(Protocol):
         ...
 
 
+class Verdict(ABC):
+    """The verdict of a report."""
+
+    backend: str
+
+    @property
+    @abstractmethod
+    def problems(self) -> list[str]:
+        """What the engine misses the bar in, one line each; empty if it passed."""
+
+    @property
+    @abstractmethod
+    def notes(self) -> list[str]:
+        """What limits the check's meaning without failing it, one line each."""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the engine meets the bar."""
+        return not self.problems
+
+    def raise_for_failure(self) -> None:
+        """Do nothing if the engine passed.
+
+        Raises:
+            ParityError: it did not; the message has the first problem.
+        """
+        if not self.problems:
+            return
+        first, *others = self.problems
+        more = f" (and {len(others)} more)" if others else ""
+        raise ParityError(
+            f"the {self.backend} engine does not compute what PyTorch computes: {first}{more}; "
+            "rebuild it with `vpp-deploy build-engine`, or see the full report with `vpp-deploy parity --json FILE`"
+        )
+
+
 R = TypeVar("R")
 
 
@@ -78,22 +115,6 @@ def store(bundle: Bundle, report: Report) -> Path:
         OutputError: the bundle cannot be written to.
     """
     return bundle.write_parity_summary(report.backend, report.summary())
-
-
-def raise_for(problems: Sequence[str], backend: str) -> None:
-    """Do nothing if there is no problem.
-
-    Raises:
-        ParityError: there is; the message has the first one.
-    """
-    if not problems:
-        return
-    first, *others = problems
-    more = f" (and {len(others)} more)" if others else ""
-    raise ParityError(
-        f"the {backend} engine does not compute what PyTorch computes: {first}{more}; "
-        "rebuild it with `vpp-deploy build-engine`, or see the full report with `vpp-deploy parity --json FILE`"
-    )
 
 
 def now() -> str:

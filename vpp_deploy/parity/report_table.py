@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vpp_deploy.parity.latency import Latency
+from vpp_deploy.parity.report_common import Verdict
 from vpp_deploy.parity.summary import WorstDifference
 from vpp_deploy.terminal.console import counted
 
@@ -59,14 +60,6 @@ def difference_style(difference: WorstDifference, tolerance: float) -> str:
     return "green" if difference.maximum <= tolerance and not difference.non_finite else "red"
 
 
-def lines(kind: str, texts: Sequence[str], style: str) -> list[Text]:
-    """Notes or problems; a long list is cut."""
-    shown = [Text.assemble((f"{kind}: ", style), text) for text in texts[:_LINES]]
-    if (hidden := len(texts) - _LINES) > 0:
-        shown.append(Text(f"{kind}s: {hidden} more in the JSON report", style=style))
-    return shown
-
-
 def latency_lines(latency: Latency | None, call: str) -> list[Text]:
     """How long both sides took; nothing where it was not measured.
 
@@ -92,8 +85,25 @@ def legend(*words: str) -> list[Text]:
     return [Text("\nWords", style="dim"), *lines]
 
 
-def verdict(problems: Sequence[str]) -> Text:
-    """The last line."""
+def ending(report: Verdict, *words: str) -> list[Text]:
+    """What every report ends with: notes, problems, what words of its tables mean, and whether the engine passed."""
+    return [
+        *_lines("note", report.notes, "yellow"),
+        *_lines("problem", report.problems, "red"),
+        *legend(*words),
+        _verdict(report.problems),
+    ]
+
+
+def _lines(kind: str, texts: Sequence[str], style: str) -> list[Text]:
+    """A long list is cut."""
+    shown = [Text.assemble((f"{kind}: ", style), text) for text in texts[:_LINES]]
+    if (hidden := len(texts) - _LINES) > 0:
+        shown.append(Text(f"{kind}s: {hidden} more in the JSON report", style=style))
+    return shown
+
+
+def _verdict(problems: Sequence[str]) -> Text:
     if not problems:
         return Text("\nParity: passed", style="bold green")
     return Text(f"\nParity: failed, {counted(len(problems), 'problem')}", style="bold red")

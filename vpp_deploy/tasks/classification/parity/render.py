@@ -6,16 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import (
-    difference_cells,
-    difference_style,
-    latency_lines,
-    legend,
-    lines,
-    table,
-    title,
-    verdict,
-)
+from vpp_deploy.parity.report_table import difference_cells, difference_style, ending, latency_lines, table, title
 from vpp_deploy.tasks.classification.parity.report import ClassificationParity
 from vpp_deploy.tasks.classification.parity.sample import ANSWERS
 from vpp_deploy.terminal.console import counted
@@ -30,12 +21,8 @@ def render_classification(report: ClassificationParity) -> RenderableType:
     batch = max(1, len(report.slots))
     parts += [*_labels(report), *_slots(report)]
     parts += latency_lines(report.latency, report.kind if batch == 1 else f"batch of {batch}")
-    parts += lines("note", report.notes, "yellow")
-    parts += lines("problem", report.problems, "red")
     words = ("same", "ties", "mismatches", "other order", "overlap") if report.patches() else ()
-    parts += legend("max, cosine", *words)
-    parts.append(verdict(report.problems))
-    return Group(*parts)
+    return Group(*parts, *ending(report, "max, cosine", *words))
 
 
 def _tensors(report: ClassificationParity) -> Table:

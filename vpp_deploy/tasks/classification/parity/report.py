@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from vpp_deploy.parity.latency import Latency
-from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
+from vpp_deploy.parity.report_common import Verdict, json_ready, now, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
 from vpp_deploy.parity.tolerances import ClassifierTolerances
 from vpp_deploy.tasks.classification.parity.patches import PatchDifference
@@ -40,7 +40,7 @@ class SampleParity:
 
 
 @dataclass(frozen=True)
-class ClassificationParity:
+class ClassificationParity(Verdict):
     """What a classifier's parity check measured, and whether the engine meets the bar.
 
     Attributes:
@@ -70,11 +70,6 @@ class ClassificationParity:
     latency: Latency | None = None
     created: str = field(default_factory=now)
 
-    @property
-    def passed(self) -> bool:
-        """Whether the engine meets the bar."""
-        return not self.problems
-
     @cached_property
     def problems(self) -> list[str]:
         """What the engine misses the bar in, one line each; empty if it passed."""
@@ -90,14 +85,6 @@ class ClassificationParity:
         if self.source_problem:
             notes.append(f"source: {self.source_problem}")
         return notes
-
-    def raise_for_failure(self) -> None:
-        """Do nothing if the engine passed.
-
-        Raises:
-            ParityError: it did not; the message has the first problem.
-        """
-        raise_for(self.problems, self.backend)
 
     def worst(self) -> dict[str, WorstDifference]:
         """Each tensor's differences over the samples, by name; logits where they are judged."""

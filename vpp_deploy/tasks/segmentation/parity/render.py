@@ -6,16 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import (
-    difference_cells,
-    difference_style,
-    latency_lines,
-    legend,
-    lines,
-    table,
-    title,
-    verdict,
-)
+from vpp_deploy.parity.report_table import difference_cells, difference_style, ending, latency_lines, table, title
 from vpp_deploy.tasks.segmentation.parity.accuracy import TaskParity
 from vpp_deploy.tasks.segmentation.parity.report import ParityReport
 from vpp_deploy.terminal.console import counted
@@ -30,11 +21,9 @@ def render(report: ParityReport) -> RenderableType:
     parts += [_tracks(report), *latency_lines(report.latency, "frame")]
     if report.task:
         parts += _task(report.task, report.tolerances.task)
-    parts += lines("note", report.notes, "yellow")
-    parts += lines("problem", report.problems, "red")
-    parts += legend("max, cosine", "forced", "free", "ties", "mismatches", "consequences", "overlap")
-    parts.append(verdict(report.problems))
-    return Group(*parts)
+    return Group(
+        *parts, *ending(report, "max, cosine", "forced", "free", "ties", "mismatches", "consequences", "overlap")
+    )
 
 
 def _tensors(report: ParityReport) -> Table:

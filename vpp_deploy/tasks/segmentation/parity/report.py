@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from vpp_deploy.parity.latency import Latency
-from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
+from vpp_deploy.parity.report_common import Verdict, json_ready, now, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
 from vpp_deploy.parity.tolerances import Tolerances
 from vpp_deploy.tasks.segmentation.parity.accuracy import TaskParity, task_notes, task_problems
@@ -20,7 +20,7 @@ MODES = ("teacher_forced", "free_running")
 
 
 @dataclass(frozen=True)
-class ParityReport:
+class ParityReport(Verdict):
     """What a parity check measured, and whether the engine meets the bar.
 
     Attributes:
@@ -47,11 +47,6 @@ class ParityReport:
     latency: Latency | None = None
     created: str = field(default_factory=now)
 
-    @property
-    def passed(self) -> bool:
-        """Whether the engine meets the bar."""
-        return not self.problems
-
     @cached_property
     def problems(self) -> list[str]:
         """What the engine misses the bar in, one line each; empty if it passed."""
@@ -76,14 +71,6 @@ class ParityReport:
     def comparable_frames(self) -> int:
         """Frames in which both sides kept the same tokens, teacher-forced: those whose tensors are judged."""
         return sum(frame.teacher_forced.comparable for frame in self.frames)
-
-    def raise_for_failure(self) -> None:
-        """Do nothing if the engine passed.
-
-        Raises:
-            ParityError: it did not; the message has the first problem.
-        """
-        raise_for(self.problems, self.backend)
 
     def worst(self, mode: str) -> dict[str, WorstDifference]:
         """Each tensor's differences over the frames, by name.

@@ -6,16 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vpp_deploy.parity.report_table import (
-    difference_cells,
-    difference_style,
-    latency_lines,
-    legend,
-    lines,
-    table,
-    title,
-    verdict,
-)
+from vpp_deploy.parity.report_table import difference_cells, difference_style, ending, latency_lines, table, title
 from vpp_deploy.tasks.tensors.parity.report import TensorParity
 from vpp_deploy.terminal.console import counted
 
@@ -29,11 +20,7 @@ def render_tensors(report: TensorParity) -> RenderableType:
     if report.unequal("teacher_forced"):
         parts.append(_others(report))
     parts += latency_lines(report.latency, "call")
-    parts += lines("note", report.notes, "yellow")
-    parts += lines("problem", report.problems, "red")
-    parts += legend("max, cosine", "forced", "free")
-    parts.append(verdict(report.problems))
-    return Group(*parts)
+    return Group(*parts, *ending(report, "max, cosine", "forced", "free"))
 
 
 def _floats(report: TensorParity) -> Table:

@@ -9,7 +9,7 @@ from typing import Any
 
 from vpp_deploy.parity.latency import Latency
 from vpp_deploy.parity.messages import not_finite
-from vpp_deploy.parity.report_common import json_ready, now, raise_for, versions
+from vpp_deploy.parity.report_common import Verdict, json_ready, now, versions
 from vpp_deploy.parity.summary import WorstDifference, worst_of
 from vpp_deploy.parity.tensors import TensorDifference
 from vpp_deploy.parity.tolerances import TensorTolerances
@@ -48,7 +48,7 @@ class FrameParity:
 
 
 @dataclass(frozen=True)
-class TensorParity:
+class TensorParity(Verdict):
     """What a parity check measured, and whether the engine meets the bar.
 
     Judged is what is teacher-forced; values that are not floats must be equal there. Free-running shows the drift.
@@ -73,11 +73,6 @@ class TensorParity:
     latency: Latency | None = None
     created: str = field(default_factory=now)
 
-    @property
-    def passed(self) -> bool:
-        """Whether the engine meets the bar."""
-        return not self.problems
-
     @cached_property
     def problems(self) -> list[str]:
         """What the engine misses the bar in, one line each; empty if it passed."""
@@ -92,14 +87,6 @@ class TensorParity:
         if drifting := [frame.index for frame in self.frames if self._drifts(frame)]:
             notes.append(f"free-running, the engine drifts beyond the tolerance from frame {drifting[0]} on")
         return notes
-
-    def raise_for_failure(self) -> None:
-        """Do nothing if the engine passed.
-
-        Raises:
-            ParityError: it did not; the message has the first problem.
-        """
-        raise_for(self.problems, self.backend)
 
     def worst(self, mode: str) -> dict[str, WorstDifference]:
         """Each float tensor's differences over the frames, by name.
