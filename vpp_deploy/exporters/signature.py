@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -54,6 +55,20 @@ class GraphSignature:
 def tensor_spec(name: str, tensor: Tensor) -> TensorSpec:
     """The specification of a graph input or output like `tensor`."""
     return TensorSpec(name=name, dtype=dtype_of(tensor), shape=tuple(tensor.shape))
+
+
+def state_specs(names: Iterable[str], tensors: Iterable[Tensor]) -> tuple[StateSpec, ...]:
+    """The specifications of a state, in order: of each tensor the name, and one like it."""
+    return tuple(
+        StateSpec(
+            name=name,
+            dtype=dtype_of(tensor),
+            shape=tuple(tensor.shape),
+            input=f"state_in_{number:02}_{name}",
+            output=f"state_out_{number:02}_{name}",
+        )
+        for number, (name, tensor) in enumerate(zip(names, tensors, strict=True))
+    )
 
 
 def dtype_of(tensor: Tensor) -> DType:

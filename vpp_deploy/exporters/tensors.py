@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vpp_deploy.bundle.manifest import AT_ONCE, FRAME_BY_FRAME, GraphRole, ModelSpec, StateSpec, WeightsProvenance
+from vpp_deploy.bundle.manifest import AT_ONCE, FRAME_BY_FRAME, GraphRole, ModelSpec, WeightsProvenance
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.bundle.writer import BundleWriter
@@ -24,7 +24,7 @@ from vpp_deploy.exporters.checkpoint import check_weights, in_float32
 from vpp_deploy.exporters.graphs import WEIGHTS_FILE, graph_specs, provenance, write_graphs
 from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.exporters.request import ExportRequest
-from vpp_deploy.exporters.signature import GraphSignature, dtype_of, tensor_spec
+from vpp_deploy.exporters.signature import GraphSignature, state_specs, tensor_spec
 from vpp_deploy.exporters.trace import trace
 
 
@@ -160,16 +160,7 @@ def _signatures(model: TensorModel) -> list[GraphSignature]:
             _check_alike(model, first, later)
     inputs = tuple(tensor_spec(name, tensor) for name, tensor in model.inputs.items())
     outputs = tuple(tensor_spec(name, tensor) for name, tensor in zip(model.outputs, first, strict=False))
-    specs = tuple(
-        StateSpec(
-            name=name,
-            dtype=dtype_of(tensor),
-            shape=tuple(tensor.shape),
-            input=f"state_in_{number:02}_{name}",
-            output=f"state_out_{number:02}_{name}",
-        )
-        for number, (name, tensor) in enumerate(zip(model.state, states, strict=True))
-    )
+    specs = state_specs(model.state, states)
     roles = FRAME_BY_FRAME if model.state else AT_ONCE
     return [
         GraphSignature(role, inputs, outputs, specs, (*examples, *(states if role == "step" else ()))) for role in roles

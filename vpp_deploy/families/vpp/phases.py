@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vpp_deploy.bundle.manifest import GraphRole, StateSpec, TensorSpec
 from vpp_deploy.bundle.segmentation_manifest import PruningPoint
-from vpp_deploy.exporters.signature import GraphSignature, dtype_of, tensor_spec
+from vpp_deploy.exporters.signature import GraphSignature, state_specs, tensor_spec
 from vpp_deploy.families.vpp.backbone import BackboneState
 from vpp_deploy.families.vpp.config import STAGE_BLOCKS
 from vpp_deploy.families.vpp.frame_graph import FrameGraph
@@ -105,14 +105,4 @@ def _state_specs(graph: FrameGraph) -> tuple[tuple[StateSpec, ...], tuple[Tensor
     kept, width = pruning_points(graph)[1].kept, graph.detector.config.backbone.width
     positions = torch.arange(kept, dtype=torch.int32)
     examples = (torch.zeros(kept, width), torch.zeros(kept, width), positions)
-    specs = [
-        StateSpec(
-            name=name,
-            dtype=dtype_of(tensor),
-            shape=tuple(tensor.shape),
-            input=f"state_in_{number:02}_{name}",
-            output=f"state_out_{number:02}_{name}",
-        )
-        for number, (name, tensor) in enumerate(zip(BackboneState._fields, examples, strict=True))
-    ]
-    return tuple(specs), examples
+    return state_specs(BackboneState._fields, examples), examples
