@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -42,14 +43,8 @@ def read_checkpoint(source: Path | CheckpointFile) -> dict[str, Tensor]:
             that are not plain (sparse, quantised, ...).
     """
     file = source if isinstance(source, CheckpointFile) else CheckpointFile(source)
-    try:
+    with _told_of(file):
         return _read(file)
-    except UnreadableError as error:
-        raise CheckpointError(f"checkpoint {file}: {error}") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {file}: cannot be read ({error.strerror or type(error).__name__})"
-        ) from error
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -58,18 +53,12 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: it cannot be read.
     """
-    try:
+    with _told_of(path):
         with _open(path) as file:
             size, head = os.fstat(file.fileno()).st_size, file.read(kinds.HEAD)
         if kinds.kind_of(head, size) != kinds.SAFETENSORS:
             raise UnreadableError("is not a safetensors file")
         return _read_safetensors(path, size, head, None)
-    except UnreadableError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {path}: cannot be read ({error.strerror or type(error).__name__})"
-        ) from error
 
 
 def weights_of(bundle: Bundle) -> dict[str, Tensor]:
@@ -88,18 +77,12 @@ def fingerprint(path: Path) -> str:
     Raises:
         CheckpointError: it cannot be read.
     """
-    try:
+    with _told_of(path):
         files = _files(path)
         if list(files) == [path]:
             return sha256_of_file(path)
         lines = sorted(f"{sha256_of_file(file)}  {file.name}\n" for file in files)
         return hashlib.sha256("".join(sorted(lines, key=lambda line: line[66:])).encode()).hexdigest()
-    except UnreadableError as error:
-        raise CheckpointError(f"checkpoint {path}: {error}") from error
-    except OSError as error:
-        raise CheckpointError(
-            f"checkpoint {path}: cannot be read ({error.strerror or type(error).__name__})"
-        ) from error
 
 
 def checkpoint_record(path: Path) -> WeightsProvenance:
@@ -116,6 +99,18 @@ def printable(name: str) -> str:
     """A file's name as text that every file and terminal takes: bytes that are no UTF-8 and controls as escapes."""
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+@contextmanager
+def _told_of(file: Path | CheckpointFile) -> Iterator[None]:
+    """Whatever cannot be read in the block is told of a checkpoint."""
+    try:
+        yield
+    except UnreadableError as error:
+        raise CheckpointError(f"checkpoint {file}: {error}") from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise CheckpointError(f"checkpoint {file}: cannot be read ({reason})") from error
 
 
 def _read(file: CheckpointFile) -> dict[str, Tensor]:
