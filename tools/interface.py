@@ -45,7 +45,9 @@ def _parameters(thing: object) -> list[str] | None:
         optional = one.kind not in stars and one.default is not one.empty
         found.append(stars.get(one.kind, "") + one.name + ("?" if optional else ""))
     if inspect.isclass(thing):
-        found += [f".{name}" for name in sorted(vars(thing)) if not name.startswith("_")]
+        ours = [base for base in thing.__mro__ if base.__module__.startswith(vpp_deploy.__name__)]
+        names = {name for base in ours for name in vars(base) if not name.startswith("_")}
+        found += [f".{name}" for name in sorted(names)]
     return found
 
 

@@ -17,7 +17,6 @@ import vpp_deploy
 from tests.families.command_line import NAME, micro_size
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import CheckpointError, ConfigError, VppDeployError
-from vpp_deploy.exporters.plain_config import from_plain, to_plain
 from vpp_deploy.exporters.refusals import refusals_of
 from vpp_deploy.families import open_reference
 from vpp_deploy.families.dynamicvit import config as dynamicvit
@@ -80,7 +79,6 @@ def changed(config: Mapping[str, Any], place: Place, value: Any) -> dict[str, An
 @pytest.mark.parametrize("family", KINDS)
 def test_configurations_survive_the_manifest(family: str) -> None:
     config = CONFIGS[family]
-    assert from_plain(type(config), to_plain(config)) == config
     assert type(config).from_dict(config.to_dict()) == config
 
 
@@ -105,7 +103,7 @@ def test_every_odd_value_is_refused_in_one_line(family: str) -> None:
 @given(st.sampled_from(KINDS), st.recursive(st.none() | st.integers() | st.text(), lambda x: st.lists(x), max_leaves=4))
 def test_what_is_no_configuration(family: str, content: Any) -> None:
     with pytest.raises(ConfigError, match="export the bundle again"):
-        from_plain(type(CONFIGS[family]), content)
+        type(CONFIGS[family]).from_dict(content)
 
 
 def test_fields_that_are_missing_and_unknown_are_named() -> None:

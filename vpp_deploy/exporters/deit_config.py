@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final
 
 from vpp_deploy.errors import ConfigError, ExportError, UsageError
-from vpp_deploy.exporters.plain_config import MOST_LAYERS, check_range, from_plain, to_plain
+from vpp_deploy.exporters.plain_config import MOST_LAYERS, PlainConfig, check_range
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.options import option
 
@@ -36,7 +36,7 @@ class PruningStep:
 
 
 @dataclass(frozen=True)
-class DeitConfig:
+class DeitConfig(PlainConfig):
     """A DeiT that is pruned at some of its blocks: everything but its weights.
 
     Attributes:
@@ -96,19 +96,6 @@ class DeitConfig:
     def schedule(self) -> Sequence[PruningStep]:
         """The points that drop something, in order; a point that drops nothing is passed by."""
         raise NotImplementedError
-
-    def to_dict(self) -> dict[str, Any]:
-        """A form that JSON keeps; `from_dict` reads it."""
-        return to_plain(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Self:
-        """The configuration in a bundle's manifest.
-
-        Raises:
-            ConfigError: fields that are missing, unknown or not what they should be.
-        """
-        return from_plain(cls, content)
 
     def check_size(self, what: str, size: tuple[int, int]) -> None:
         """See that an image size is made of whole patches.

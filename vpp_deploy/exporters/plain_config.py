@@ -6,33 +6,35 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Final, Literal, TypeVar, Union
+from typing import Any, Final, Literal, Self, Union
 
 from vpp_deploy.errors import ConfigError
 from vpp_deploy.options import MOST
 
 MOST_LAYERS: Final = 256
 """More than any model has: a bound on what a manifest can ask for."""
-Config = TypeVar("Config")
 
 
-def to_plain(config: Any) -> dict[str, Any]:
-    """The fields of a dataclass in a form that JSON keeps; `from_plain` reads it."""
-    plain: dict[str, Any] = _plain(dataclasses.asdict(config))
-    return plain
+class PlainConfig:
+    """Base of the dataclasses that a manifest keeps as the configuration of a model."""
 
+    def to_dict(self) -> dict[str, Any]:
+        """A form that JSON keeps; `from_dict` reads it."""
+        plain: dict[str, Any] = _plain(dataclasses.asdict(self))  # type: ignore[call-overload]
+        return plain
 
-def from_plain(kind: type[Config], content: Mapping[str, Any]) -> Config:
-    """The dataclass that `to_plain` wrote; fields with a default may be missing.
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Self:
+        """The configuration in a bundle's manifest; fields with a default may be missing.
 
-    Raises:
-        ConfigError: fields that are missing, unknown, of another type, or out of their range.
-    """
-    try:
-        made: Config = _dataclass(kind, content, "")
-    except ConfigError as error:
-        raise ConfigError(f"model configuration: {error}; export the bundle again") from error
-    return made
+        Raises:
+            ConfigError: fields that are missing, unknown, of another type, or out of their range.
+        """
+        try:
+            made: Self = _dataclass(cls, content, "")
+        except ConfigError as error:
+            raise ConfigError(f"model configuration: {error}; export the bundle again") from error
+        return made
 
 
 def check_range(owner: str, values: Mapping[str, int | float], lowest: float = 1, highest: float = MOST) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from vpp_deploy.errors import ConfigError
-from vpp_deploy.exporters.plain_config import from_plain, to_plain
+from vpp_deploy.exporters.plain_config import PlainConfig
 
 
 @dataclass(frozen=True)
-class PaprConfig:
+class PaprConfig(PlainConfig):
     """A pruned model.
 
     Attributes:
@@ -44,16 +43,3 @@ class PaprConfig:
             raise ConfigError(f"classes {self.classes}: it must be 1 or more")
         if self.merge < 0:
             raise ConfigError(f"merge {self.merge}: it must be 0 or more tokens")
-
-    def to_dict(self) -> dict[str, Any]:
-        """A form that JSON keeps; `from_dict` reads it."""
-        return to_plain(self)
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> PaprConfig:
-        """The configuration in a bundle's manifest.
-
-        Raises:
-            ConfigError: fields that are missing, unknown or not what they should be.
-        """
-        return from_plain(cls, content)

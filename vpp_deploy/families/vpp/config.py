@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, ClassVar, Final, Literal
 
 from vpp_deploy.errors import ConfigError, ExportError
-from vpp_deploy.exporters.plain_config import MOST_LAYERS, check_range, from_plain, to_plain
+from vpp_deploy.exporters.plain_config import MOST_LAYERS, PlainConfig, check_range
 from vpp_deploy.families.vpp.datasets import DATASETS
 
 ReferenceTokens = Literal["evaluation", "paper"]
@@ -184,7 +184,7 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
-class DetectorConfig:
+class DetectorConfig(PlainConfig):
     """A whole VPP detector.
 
     Attributes:
@@ -222,19 +222,6 @@ class DetectorConfig:
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in label order."""
         return self.classes or DATASETS[self.dataset]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for the manifest; `from_dict` gives the configuration back."""
-        return to_plain(self)
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any]) -> DetectorConfig:
-        """The configuration that `to_dict` wrote.
-
-        Raises:
-            ConfigError: fields are missing, unknown, of the wrong kind, or out of their range.
-        """
-        return from_plain(DetectorConfig, data)
 
 
 CUSTOM: Final = "custom"
