@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vpp_deploy.files.atomic import atomic_file
 from vpp_deploy.files.temporary import Temporary, is_temporary, sweep, temporary_folder, temporary_sibling
 
 
@@ -38,6 +39,26 @@ def test_the_next_run_removes_what_a_killed_one_left_of_the_same_target(tmp_path
     alive.remove()
     Temporary(other).remove()
     assert os.listdir(tmp_path) == []
+
+
+def test_thousands_of_files_in_one_folder_are_not_looked_through_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3000):
+        (tmp_path / f"{number}").touch()
+    killed(tmp_path / "199.json", folder=False)
+    looks, listdir = [], os.listdir
+
+    def look(folder: Path) -> list[str]:
+        looks.append(folder)
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", look)
+    for number in range(200):
+        with atomic_file(tmp_path / f"{number}.json") as file:
+            file.write(b"{}")
+    assert 1 <= len(looks) < 100
+    assert len(listdir(tmp_path)) == 3200  # what was left behind has gone
 
 
 def test_what_only_looks_alike_is_left_alone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from time import monotonic
 from typing import Final
 
 from vpp_deploy.files.interrupts import shielded
@@ -27,6 +28,11 @@ except ImportError:  # Windows: nothing can be told apart, so nothing is removed
 _START: Final = ".vpp-"
 _END: Final = ".partial"
 _ATTEMPTS: Final = 100
+_REST: Final = 1e-4
+"""Seconds for each name in a folder until it is looked into again, some hundred times what a look takes: who writes
+thousands of files there is not held up by looking.
+"""
+_MOST_LOOKS: Final = 64
 
 
 def temporary_sibling(path: Path) -> Path:
@@ -83,6 +89,8 @@ class Temporary:
 
 
 _living: Final[set[Temporary]] = set()
+_looks: Final[dict[Path, tuple[float, list[str]]]] = {}
+"""By folder, until when it is not looked into again, and what was found."""
 
 
 @contextmanager
@@ -102,13 +110,9 @@ def temporary_folder(target: Path) -> Iterator[Path]:
 def sweep(target: Path) -> None:
     """Remove what killed runs left behind of a target. What a living process holds stays."""
     start = _start(target.name)
-    try:
-        with os.scandir(target.parent) as entries:
-            names = [entry.name for entry in entries if entry.name.startswith(start) and entry.name.endswith(_END)]
-    except OSError:  # whoever writes there says why it cannot
-        return
-    for name in names:
-        _remove_if_dead(target.parent / name)
+    for name in _temporaries_in(target.parent):
+        if name.startswith(start):
+            _remove_if_dead(target.parent / name)
 
 
 def is_dead(path: Path) -> bool:
@@ -141,6 +145,23 @@ def locked_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _temporaries_in(folder: Path) -> list[str]:
+    """Names of what is in the making in a folder, or was. Of a large one as of a moment ago, see `_REST`."""
+    folder = folder.absolute()
+    until, found = _looks.get(folder, (0.0, []))
+    if monotonic() < until:
+        return found
+    try:
+        names = os.listdir(folder)
+    except OSError:  # whoever writes there says why it cannot
+        return []
+    if len(_looks) >= _MOST_LOOKS:
+        _looks.clear()
+    found = list(filter(is_temporary, names))
+    _looks[folder] = monotonic() + _REST * len(names), found
+    return found
 
 
 def _start(name: str) -> str:
