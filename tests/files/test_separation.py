@@ -56,6 +56,20 @@ def test_an_output_over_another_output(place: Path, first: str, second: str) -> 
         check_outputs([place / first, place / second], inputs=[])
 
 
+def test_thousands_of_outputs_and_inputs_are_not_compared_in_pairs(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each output looks at the folders above it, and not at every input."""
+    inputs = [place / "in" / f"{number}.mp4" for number in range(2000)]
+    known = os.stat(place / "clip.mp4")
+    monkeypatch.setattr("vpp_deploy.files.separation._found", lambda path: None if "out" in str(path) else known)
+    compared = []
+    monkeypatch.setattr(Path, "is_relative_to", lambda *paths: compared.append(paths))
+    monkeypatch.setattr(os.path, "samestat", lambda *files: compared.append(files))
+    check_outputs([place / "out" / f"{number}.json" for number in range(2000)], inputs=inputs)
+    assert not compared
+
+
 def test_a_relative_output_in_a_working_folder_that_is_gone(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = place / "gone"
     gone.mkdir()

@@ -114,12 +114,14 @@ def output_names(locations: Iterable[str]) -> list[str]:
     """
     names: list[str] = []
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for location in locations:
         plain = name = _own_name(location)
-        number = 1
+        number = numbers.get(plain, 1)
         while name.casefold() in taken:
             number += 1
             name = f"{plain}-{number}"
+        numbers[plain] = number
         taken.add(name.casefold())
         names.append(name)
     return names
