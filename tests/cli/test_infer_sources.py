@@ -59,6 +59,21 @@ def test_each_of_several_inputs_is_a_stream_of_its_own(
     assert untimed(alone) == untimed(lines / "b.jsonl")
 
 
+@pytest.mark.parametrize("option", ["-o", "--json", "--youtube-vis"])
+def test_a_folder_for_several_inputs_has_no_name_of_a_file(
+    cli: Cli, micro_bundle: Bundle, clips: Path, tmp_path: Path, option: str
+) -> None:
+    words = ["infer", micro_bundle.path, clips / "*.m*", option]
+    for name in ("all.npz", "all.mp4", "all.v2", "no/all.npz"):
+        cli(*words, tmp_path / name).assert_one_line_error(
+            ExitCode.USAGE, f"{name}: outputs of several inputs", f"{Path(name).suffix} is the ending of a file"
+        )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"]
+    (tmp_path / "all.v2").mkdir()
+    assert cli(*words, tmp_path / "all.v2").code == 0
+    assert len(list((tmp_path / "all.v2").iterdir())) == 2
+
+
 def test_a_list_of_one_makes_folders_too(cli: Cli, micro_bundle: Bundle, clips: Path, tmp_path: Path) -> None:
     (clips / "list.txt").write_text("b.mkv\n")
     assert cli("infer", micro_bundle.path, clips / "list.txt", "--json", tmp_path / "lines").code == 0
@@ -84,9 +99,7 @@ def test_outputs_of_several_inputs_do_not_meet_what_is_read(
     two = (clips / "a.mp4", clips / "b.mkv")
     words = ["infer", micro_bundle.path, *two]
     cli(*words, "-o", clips).assert_one_line_error(ExitCode.USAGE, "a.mp4 would overwrite")
-    cli(*words, "--json", clips / "a.mp4").assert_one_line_error(
-        ExitCode.BAD_INPUT, "cannot make the folder for outputs of several inputs", "File exists"
-    )
+    cli(*words, "--json", clips / "a.mp4").assert_one_line_error(ExitCode.USAGE, ".mp4 is the ending of a file")
     cli(*words, "--json", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "No such file")
     assert set(tmp_path.rglob("*")) == before
 

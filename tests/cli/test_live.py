@@ -72,7 +72,9 @@ def test_bad_calls_are_one_line_and_leave_nothing(
     cli("live", micro_bundle.path, clip, *lines, "--metrics", "nowhere").assert_one_line_error(
         ExitCode.USAGE, "not HOST:PORT"
     )
-    cli("live", micro_bundle.path, clip, "--json", clip).assert_one_line_error(ExitCode.BAD_INPUT, "File exists")
+    for folder in (clip, tmp_path / "lines.jsonl"):
+        outcome = cli("live", micro_bundle.path, clip, "--json", folder)
+        outcome.assert_one_line_error(ExitCode.USAGE, f"{folder.suffix} is the ending of a file")
     assert set(tmp_path.rglob("*")) == before
 
 

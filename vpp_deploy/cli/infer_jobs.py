@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from vpp_deploy.errors import UsageError
 from vpp_deploy.files.outputs import fitting
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.inputs import Inputs, output_names
@@ -50,11 +51,15 @@ def plan_jobs(
         reading: options of `InputFile`.
         suffixes: of an output that is made of a video, and of a picture.
         together: pictures have nothing to do with each other, so that several are one run, as those of a folder.
+
+    Raises:
+        UsageError: there are several runs, and an output has the name of a file.
     """
     locations = inputs.locations
     if not inputs.several or (together and all(map(is_still, locations))):
         read = InputFile(locations[0], further=locations[1:], **reading)
         return [Job(read, wanted.output, wanted.json, wanted.others)]
+    check_folders(wanted.paths)
     jobs = []
     for location, name in zip(locations, output_names(locations), strict=True):
         # A folder of pictures that have nothing to do with each other, perhaps not even their size, is no video.
@@ -70,3 +75,17 @@ def plan_jobs(
             )
         )
     return jobs
+
+
+def check_folders(paths: Sequence[Path]) -> None:
+    """See that outputs of several inputs have names of folders: those that end as files do are mistakes.
+
+    Raises:
+        UsageError: a name has an extension, and no folder has that name.
+    """
+    for path in paths:
+        if path.suffix and not os.path.isdir(path):
+            raise UsageError(
+                f"{path}: outputs of several inputs go into a folder, and {path.suffix} is the ending of a file; leave "
+                "it out, or make the folder first"
+            )

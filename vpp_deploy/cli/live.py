@@ -95,6 +95,7 @@ def make_command() -> Callable[..., None]:
     ) -> None:
         load_options = load_options_for(engine, given, loading)
         from vpp_deploy.bundle import Bundle
+        from vpp_deploy.cli.infer_jobs import check_folders
         from vpp_deploy.engines import load_engine
         from vpp_deploy.files.outputs import make_folder
         from vpp_deploy.serving.live import LiveRun
@@ -105,6 +106,8 @@ def make_command() -> Callable[..., None]:
         from vpp_deploy.serving.metrics import serve_metrics
         from vpp_deploy.tasks import TASKS
 
+        folders = [folder for folder in (json, out) if folder is not None]
+        check_folders(folders)
         lists = SourceLists(source)
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         workers = workers or available_processors()
@@ -120,7 +123,7 @@ def make_command() -> Callable[..., None]:
             if metrics is not None:
                 where = stack.enter_context(serve_metrics(run.pool, metrics, LiveCollector(run)))
                 console.say(f"metrics: {where.url}")
-            for folder in filter(None, (json, out)):
+            for folder in folders:
                 make_folder(folder)
             run.set_sources(lists.sources)
             stopped = _go_on(run, lists)
