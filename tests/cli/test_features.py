@@ -63,6 +63,9 @@ def test_embeddings_as_lines_as_arrays_and_in_python(cli: Cli, tower: Bundle, ph
     assert found["names"].tolist() == [record["name"] for record in records] == ["0.png", "1.png", "2.png"]
     assert np.array_equal(np.float32([record["features"] for record in records]), found["features"])
     model = vd.load(tower)
+    assert cli("infer", tower.path, photos, "-o", tmp_path / "F.NPZ").code == 0
+    wrong = cli("infer", tower.path, photos, "-o", tmp_path / "f.npy")
+    wrong.assert_one_line_error(ExitCode.BAD_INPUT, "cannot write .npy", ".npz for the features")
     results = model([str(photos / f"{number}.png") for number in range(3)])
     assert_allclose(np.stack([result.features for result in results]), found["features"], atol=1e-5)
     assert [result.names for result in results] == [()] * 3

@@ -60,7 +60,7 @@ def make_command() -> Callable[..., None]:
                 "--output",
                 metavar="PATH",
                 help="Overlay: a video (.mp4, .mov, .mkv), a picture (.png, .jpg, …), or, without extension, a folder "
-                "of pictures. Tensors: .npz. Of several inputs: a folder, as for --json.",
+                "of pictures. Features, tensors: .npz. Of several inputs: a folder, as for --json.",
                 show_default=False,
             ),
         ] = None,

@@ -27,6 +27,7 @@ class OverlayOutput(OutputWriter):
         reader: where the frames come from.
         size: height and width of what is drawn of the first frame; of a video, of all.
         window: shows the frames, too.
+        also: what else can be written under such a path, elsewhere; for the message.
 
     Raises:
         OutputError: another extension, or the target cannot be written. Raised here, before the first frame.
@@ -34,7 +35,12 @@ class OverlayOutput(OutputWriter):
     """
 
     def __init__(
-        self, path: str | os.PathLike[str] | None, reader: VideoReader, size: Size, window: Window | None = None
+        self,
+        path: str | os.PathLike[str] | None,
+        reader: VideoReader,
+        size: Size,
+        window: Window | None = None,
+        also: str = "",
     ) -> None:
         self._path = Path(path or "")
         suffix = self._path.suffix.lower()
@@ -51,7 +57,7 @@ class OverlayOutput(OutputWriter):
         else:
             raise OutputError(
                 f"{path}: cannot write {suffix}; use {', '.join(FORMATS)} for a video, {', '.join(KINDS)} for one "
-                "picture, or a name without extension for a folder of pictures"
+                f"picture, {also and f'{also}, '}or a name without extension for a folder of pictures"
             )
 
     def write(self, frame: Frame, image: npt.NDArray[np.uint8]) -> None:

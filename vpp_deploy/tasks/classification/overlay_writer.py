@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+from vpp_deploy.files.arrays import ARRAYS
 from vpp_deploy.files.outputs import OutputWriter
 from vpp_deploy.frames import Frame
 from vpp_deploy.media.lettering import PAPER
@@ -48,7 +49,8 @@ class OverlayWriter(OutputWriter):
     ) -> None:
         self._manifest, self._style = manifest, style
         self._waiting: deque[Frame] = deque()
-        self._target = OverlayOutput(path, reader, overlay_size(reader.original_size, style), window)
+        also = "" if manifest.features is None else f"{ARRAYS} for the features"
+        self._target = OverlayOutput(path, reader, overlay_size(reader.original_size, style), window, also)
 
     def add(self, frame: Frame) -> None:
         """Take note of a frame, in order, before the result that it belongs to."""

@@ -121,7 +121,7 @@ def run_classification(
         behind = stack.enter_context(WriteBehind(depths.behind))
         sinks: list[Callable[[ClassificationResult], None]] = [each]
         overlay_path = outputs.overlay
-        if session.manifest.features is not None and overlay_path is not None and overlay_path.suffix == ARRAYS:
+        if session.manifest.features is not None and overlay_path and overlay_path.suffix.lower() == ARRAYS:
             arrays, overlay_path = group.add(ArraysWriter(overlay_path)), None
             sinks.append(lambda result: arrays.append(_arrays(result)))
         if overlay_path is not None or window is not None:
