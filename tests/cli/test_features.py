@@ -18,6 +18,7 @@ from tests.conftest import made_once
 from tests.tasks.segmentation.parity.perturbed import Arrays, PerturbedEngine
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode, ExportError, UsageError
+from vpp_deploy.tasks import TASKS
 
 TOWER = "papr:vit_xsmall_patch16_clip_224.tinyclip_yfcc15m"
 SIZE = (64, 48)
@@ -51,12 +52,16 @@ def test_the_bundle_says_what_it_gives(cli: Cli, tower: Bundle) -> None:
     out = cli("inspect", tower.path).out
     assert f"features          {width} numbers; no classes" in out
     assert "classes  " not in out
+    assert "(seed 0): this model is untrained, its features and kept patches mean nothing" in out
+    assert TASKS["classification"].describe(tower).line.startswith(f"{TOWER}, keep ratio 0.5, 64x48, batch 2, {width} ")
     assert tower.manifest.graphs["model"].outputs[0].name == "features"
 
 
 def test_embeddings_as_lines_as_arrays_and_in_python(cli: Cli, tower: Bundle, photos: Path, tmp_path: Path) -> None:
     lines, arrays = tmp_path / "f.jsonl", tmp_path / "f.npz"
-    assert cli("infer", tower.path, photos, "--json", lines, "-o", arrays).code == 0
+    outcome = cli("infer", tower.path, photos, "--json", lines, "-o", arrays)
+    assert outcome.code == 0
+    assert "warning: the bundle's weights are random and untrained: features and kept patches mean" in outcome.err
     records = [json.loads(line) for line in lines.read_text().splitlines()]
     assert not any("labels" in record for record in records)
     found = np.load(arrays)

@@ -172,7 +172,7 @@ def make_command() -> Callable[..., None]:
             )
         say_outcome(batch, tally, made, monotonic() - begin)
         if tally.done and opened.manifest.provenance.weights.kind == "random":
-            console.warn(f"the bundle's weights are random and untrained: {task.results} mean nothing")
+            console.warn(f"the bundle's weights are random and untrained: {task.results(opened.manifest)} mean nothing")
         if tally.failed or batch.plan.failed:
             raise typer.Exit(1)
 

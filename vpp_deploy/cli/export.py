@@ -163,5 +163,5 @@ def _export(family: Family, request: ExportRequest, options: Any) -> None:
     if description.facts:
         console.show(console.facts(list(description.facts)))
     if request.random_weights is not None:
-        console.warn(f"the weights are random and untrained: {task.results} will mean nothing")
+        console.warn(f"the weights are random and untrained: {task.results(manifest)} will mean nothing")
     console.next_command("vpp-deploy", "build-engine", str(bundle.path))

@@ -141,7 +141,7 @@ def make_command() -> Callable[..., None]:
             for note in job.read.notes:
                 console.warn(note)
         if opened.manifest.provenance.weights.kind == "random":
-            console.warn(f"the bundle's weights are random and untrained: {task.results} mean nothing")
+            console.warn(f"the bundle's weights are random and untrained: {task.results(opened.manifest)} mean nothing")
 
     command.__doc__ = (
         "Run a bundle's engine over a video or images; without an output, just report how it went and what was found."

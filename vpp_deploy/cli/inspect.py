@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from vpp_deploy.cli.options import BundleArgument, JsonFlag
+from vpp_deploy.tasks import TASKS
 from vpp_deploy.terminal import console
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.cli.contents import parity_summaries, stored_engines
     from vpp_deploy.cli.quantize import describe
-    from vpp_deploy.tasks import TASKS
     from vpp_deploy.tasks.inspect_page import provenance
 
     opened = Bundle.open(bundle)
@@ -38,7 +38,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
         )
         return
     page = TASKS[opened.manifest.task].page(opened)
-    _show_title(opened, page)
+    _show_title(opened)
     console.show(page.model)
     for heading, table in page.sections:
         console.heading(heading)
@@ -54,13 +54,13 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     _show_parity(page, parity)
 
 
-def _show_title(bundle: Bundle, page: Page) -> None:
+def _show_title(bundle: Bundle) -> None:
     manifest = bundle.manifest
     size = console.megabytes(sum(record.bytes for record in manifest.files.values()))
     console.say(Text.assemble((manifest.model.name, "bold"), f" in {bundle.path}, {size}, {manifest.precision}"))
     if manifest.provenance.weights.kind == "random":
-        seed = manifest.provenance.weights.seed
-        alarm = f"RANDOM WEIGHTS (seed {seed}): this model is untrained, its {page.results} mean nothing"
+        seed, results = manifest.provenance.weights.seed, TASKS[manifest.task].results(manifest)
+        alarm = f"RANDOM WEIGHTS (seed {seed}): this model is untrained, its {results} mean nothing"
         console.say(Text(alarm, style="bold red"))
 
 

@@ -129,7 +129,7 @@ def make_command() -> Callable[..., None]:
             stopped = _go_on(run, lists)
         console.show(status_table(run.statuses))
         if opened.manifest.provenance.weights.kind == "random":
-            console.warn(f"the bundle's weights are random and untrained: {task.results} mean nothing")
+            console.warn(f"the bundle's weights are random and untrained: {task.results(opened.manifest)} mean nothing")
         failed = [status.problem for status in run.statuses if status.state is State.FAILED]
         if failed:
             problem = f"{len(failed)} of {len(run.statuses)} sources failed: {failed[0]}"

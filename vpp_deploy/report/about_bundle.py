@@ -28,7 +28,7 @@ def warnings(bundle: Bundle, checks: Sequence[Parity]) -> Iterator[str]:
     """What a reader must know before anything else, one sentence each."""
     made = bundle.manifest.provenance
     if made.weights.kind == "random":
-        results = TASKS[bundle.manifest.model.task].results
+        results = TASKS[bundle.manifest.model.task].results(bundle.manifest)
         yield f"Random weights (seed {made.weights.seed}): this model is untrained, its {results} mean nothing."
     for check in checks:
         if not check.passed:

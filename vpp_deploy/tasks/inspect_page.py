@@ -22,14 +22,12 @@ class Page:
     Attributes:
         model: facts about the model.
         sections: headings and what stands under them.
-        results: what the model gives, which means nothing when its weights are random.
         measure: the command that measures parity.
         parity: a parity summary in words; a KeyError, TypeError or ValueError says that it cannot be read.
     """
 
     model: RenderableType
     sections: Sequence[tuple[str, RenderableType]]
-    results: str
     measure: str
     parity: Callable[[Any], str]
 

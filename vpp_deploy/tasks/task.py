@@ -71,7 +71,7 @@ class Task:
     Attributes:
         name: as in manifests, e.g. `segmentation`.
         title: in messages: "… models".
-        results: what a model gives, which means nothing when its weights are random.
+        results: what a model gives, in words, which means nothing when its weights are random.
         run_options: a dataclass of what `infer` and `open_session` can be asked for, see `vpp_deploy.options`.
         open_session: `(engine, **options) -> session`.
         open_model: `(engine, **options) -> model`, what `vpp_deploy.load` gives; None: the session serves.
@@ -98,7 +98,7 @@ class Task:
 
     name: str
     title: str
-    results: str
+    results: Callable[[Manifest], str]
     run_options: type = NoOptions
     open_session: Callable[..., Any]
     open_model: Callable[..., Any] | None = None

@@ -18,6 +18,14 @@ def _takes_images(manifest: Manifest) -> bool:
     return ClassificationManifest.of(manifest, "this hint").clip is None
 
 
+def _results(manifest: Manifest) -> str:
+    from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+
+    classifier = ClassificationManifest.of(manifest, "this warning")
+    given = "labels" if classifier.features is None else "features"
+    return f"{given} and kept patches" if classifier.pruning_points else given
+
+
 def _source(manifest: Manifest) -> str:
     return "IMAGES" if _takes_images(manifest) else "VIDEO"
 
@@ -25,7 +33,7 @@ def _source(manifest: Manifest) -> str:
 TASK = Task(
     name="classification",
     title="classification",
-    results="labels and kept patches",
+    results=_results,
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.classification.session:ClassificationSession"),
     open_model=lazy("vpp_deploy.tasks.classification.model:ClassificationModel"),

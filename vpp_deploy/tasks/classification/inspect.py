@@ -23,9 +23,11 @@ def describe(bundle: Bundle) -> Description:
     return Description(
         f"{classifier.model.name}, keep ratio {classifier.model.keep_schedule}, "
         f"{console.height_by_width(classifier.frame_size)}, batch {classifier.batch}, "
-        f"{len(classifier.class_names)} classes of {classifier.model.dataset}"
-        if classifier.features is None
-        else f"{classifier.features} features",
+        + (
+            f"{len(classifier.class_names)} classes of {classifier.model.dataset}"
+            if classifier.features is None
+            else f"{classifier.features} features"
+        ),
         [*gflops(classifier), *tokens(classifier)],
     )
 
@@ -41,7 +43,6 @@ def page(bundle: Bundle) -> Page:
             ("Inputs and outputs", tensors(manifest)),
             ("Preprocessing", preprocessing(_resize(manifest), spec.colour, spec.mean, spec.std)),
         ),
-        results="labels and kept patches" if manifest.features is None else "features and kept patches",
         measure=f"vpp-deploy parity {bundle.shell_path} --input {'VIDEO' if manifest.clip else 'IMAGES'}",
         parity=_parity,
     )

@@ -7,7 +7,7 @@ from vpp_deploy.tasks.task import Task
 TASK = Task(
     name="segmentation",
     title="instance segmentation",
-    results="masks, labels and tracks",
+    results=lambda manifest: "masks, labels and tracks",
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.segmentation.session:VideoSession"),
     open_model=lazy("vpp_deploy.tasks.segmentation.model:SegmentationModel"),

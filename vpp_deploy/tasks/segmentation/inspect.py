@@ -36,7 +36,6 @@ def page(bundle: Bundle) -> Page:
             ("State, from frame to frame", _state(manifest)),
             ("Preprocessing", preprocessing(resize, spec.colour, spec.mean, spec.std)),
         ),
-        results="masks, labels and tracks",
         measure=f"vpp-deploy parity {bundle.shell_path} --input VIDEO",
         parity=_parity,
     )

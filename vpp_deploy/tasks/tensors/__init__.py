@@ -22,7 +22,7 @@ def _source(manifest: Manifest) -> str:
 TASK = Task(
     name="tensors",
     title="plain tensor",
-    results="outputs",
+    results=lambda manifest: "outputs",
     run_options=RunOptions,
     open_session=lazy("vpp_deploy.tasks.tensors.session:TensorSession"),
     run=lazy("vpp_deploy.tasks.tensors.run:run"),

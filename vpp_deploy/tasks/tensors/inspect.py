@@ -31,7 +31,6 @@ def page(bundle: Bundle) -> Page:
     return Page(
         model=console.facts([("family", manifest.model.family), ("keep", manifest.model.keep_schedule)]),
         sections=(("Inputs and outputs", tensors(manifest)), ("State, from frame to frame", state)),
-        results="outputs",
         measure=f"vpp-deploy parity {bundle.shell_path} --input INPUTS.npz",
         parity=_parity,
     )
