@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tests.cli.conftest import Cli
 from vpp_deploy.bundle import Bundle
+from vpp_deploy.cli.commands import whole
 from vpp_deploy.cli.failures import dependency_error, describe
 from vpp_deploy.errors import ExitCode, ParityError
 from vpp_deploy.tasks.segmentation import infer as infer_vpp
@@ -53,6 +55,17 @@ def test_a_bug_of_ours_is_not_blamed_on_a_package() -> None:
     bug = ImportError("cannot import name 'x' from 'vpp_deploy.y'", name="vpp_deploy.y")
     assert dependency_error(bug) is None
     assert describe(bug)[0] == "internal error"
+
+
+def test_the_parser_names_the_page_of_the_command_that_was_asked_for(cli: Cli) -> None:
+    for name, command in whole().commands.items():
+        options = [option.opts[0] for option in command.params if _takes_a_value(option)]
+        for option in ("--no-such-option", *options):
+            cli(name, option).assert_one_line_error(ExitCode.USAGE, f"(see vpp-deploy {name} --help)")
+
+
+def _takes_a_value(parameter: Any) -> bool:
+    return parameter.param_type_name == "option" and not parameter.is_flag
 
 
 def test_an_own_error_keeps_its_exit_code() -> None:

@@ -64,8 +64,21 @@ def load(name: str) -> Any:
     module = module_of(name)
     alone = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
     command = module.make_command() if hasattr(module, "make_command") else module.command
-    alone.command(name, epilog=examples(module.EXAMPLES))(command)
+    alone.command(name, cls=_Command, epilog=examples(module.EXAMPLES))(command)
     return typer.main.get_command(alone)
+
+
+class _Command(TyperCommand):
+    """A command whose name every error of the parser carries: that of an option without its value lacks it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """See the base class."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if getattr(error, "ctx", ctx) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
 
 
 class _Commands(TyperGroup):
