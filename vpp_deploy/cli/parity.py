@@ -117,7 +117,7 @@ def command(
     loaded = load_engine(opened, engine)
     recording = _recording(opened, frames) if locate else None
     with report_file(json) as write, _page_file(page) as write_page:
-        with frame_bar() as progress:
+        with frame_bar(kind.sample(opened.manifest)) as progress:
             report = check_parity(
                 opened,
                 loaded,

@@ -16,7 +16,7 @@ def check_arguments(bundle: Bundle, engine: Engine, frames: int | None) -> None:
         UsageError: `frames` is below 1, or the engine is of another bundle.
     """
     if frames is not None and frames < 1:
-        raise UsageError(f"frames is {frames}; give at least 1, or None for the whole video")
+        raise UsageError(f"frames is {frames}; give at least 1, or None for all")
     if bundle.manifest != engine.manifest:
         raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}; load it from there")
 

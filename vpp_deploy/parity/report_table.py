@@ -16,14 +16,14 @@ from vpp_deploy.terminal.console import counted
 _LINES = 12
 _LEGEND = {
     "max, cosine": "largest absolute difference, and cosine of the angle, between PyTorch's and the engine's tensor",
-    "forced": "teacher-forced: the engine gets PyTorch's state on every frame, so that each frame is judged alone",
+    "forced": "teacher-forced: the engine gets PyTorch's state on every {unit}, so that each {unit} is judged alone",
     "free": "free-running: the engine keeps its own state, so that differences add up, as in use",
-    "same": "images or clips of which both sides keep the same patches",
+    "same": "{unit}s of which both sides keep the same {kept}",
     "ties": "kept by one side alone, at a score so near the last one kept that rounding decides",
     "mismatches": "kept by one side alone although its score is clear: an error",
     "consequences": "differ because an earlier choice differed",
-    "other order": "the same patches, listed in another order",
-    "overlap": "share of the kept tokens that both sides keep; min is that of the worst frame",
+    "other order": "the same {kept}, listed in another order",
+    "overlap": "share of the kept {kept} that both sides keep; min is that of the worst {unit}",
 }
 """Words of the tables, for whoever reads one for the first time."""
 
@@ -78,19 +78,32 @@ def latency_lines(latency: Latency | None, call: str) -> list[Text]:
     ]
 
 
-def legend(*words: str) -> list[Text]:
-    """What words of the tables mean, a line each."""
+def legend(*words: str, unit: str = "frame", kept: str = "tokens") -> list[Text]:
+    """What words of the tables mean, a line each.
+
+    Args:
+        words: of the tables.
+        unit: what is compared one by one.
+        kept: what a model keeps a share of.
+    """
     width = max(map(len, words))
-    lines = [Text(f"{word:{width}}  {_LEGEND[word]}", style="dim") for word in words]
+    lines = [Text(f"{word:{width}}  {_LEGEND[word].format(unit=unit, kept=kept)}", style="dim") for word in words]
     return [Text("\nWords", style="dim"), *lines]
 
 
-def ending(report: Verdict, *words: str) -> list[Text]:
-    """What every report ends with: notes, problems, what words of its tables mean, and whether the engine passed."""
+def ending(report: Verdict, *words: str, unit: str = "frame", kept: str = "tokens") -> list[Text]:
+    """What every report ends with: notes, problems, what words of its tables mean, and whether the engine passed.
+
+    Args:
+        report: which.
+        words: see `legend`.
+        unit: see `legend`.
+        kept: see `legend`.
+    """
     return [
         *_lines("note", report.notes, "yellow"),
         *_lines("problem", report.problems, "red"),
-        *legend(*words),
+        *legend(*words, unit=unit, kept=kept),
         _verdict(report.problems),
     ]
 

@@ -80,6 +80,7 @@ class Task:
         together: whether pictures have nothing to do with each other, so that `infer` makes one run of several.
         next_run: words of an `infer` command after the bundle, for a hint.
         source: what `infer` and `parity` run on, as a word for a command line, e.g. `VIDEO`.
+        sample: what `parity` compares one by one, e.g. `frame`.
         check_parity: `(bundle, engine, source, *, frames, reference, progress, interrupted) -> Report`.
         render: a parity report for the terminal.
         workload: what `vpp-deploy benchmark` times: `(engine, source or None) -> Workload`.
@@ -107,6 +108,7 @@ class Task:
     together: Callable[[Manifest], bool] = lambda manifest: False
     next_run: Callable[[Manifest], Sequence[str]]
     source: Callable[[Manifest], str]
+    sample: Callable[[Manifest], str] = lambda manifest: "frame"
     check_parity: Callable[..., Report]
     render: Callable[[Any], RenderableType]
     workload: Callable[[Engine, str | PathLike[str] | None], Workload]

@@ -18,13 +18,16 @@ PhaseProgress = Callable[[str], None]
 
 
 @contextmanager
-def frame_bar() -> Iterator[FrameProgress]:
+def frame_bar(what: str = "frame") -> Iterator[FrameProgress]:
     """A bar with frames per second and time left, on standard error if that is a terminal; nothing elsewhere.
+
+    Args:
+        what: is counted.
 
     Yields:
         A function to call with the number of frames done and, where it is known, the number to come in all.
     """
-    with _bar(BarColumn(), _Count("frame"), _Rate(), _Clock(), _Left()) as bar:
+    with _bar(BarColumn(), _Count(what), _Rate(), _Clock(), _Left()) as bar:
         task = bar.add_task("", total=None)
 
         def update(done: int, expected: int | None) -> None:

@@ -41,6 +41,7 @@ TASK = Task(
     together=_takes_images,
     next_run=lambda manifest: (_source(manifest),),
     source=_source,
+    sample=lambda manifest: "image" if _takes_images(manifest) else "clip",
     check_parity=lazy("vpp_deploy.tasks.classification.parity.check:check_classification"),
     render=lazy("vpp_deploy.tasks.classification.parity.render:render_classification"),
     workload=lazy("vpp_deploy.tasks.classification.workload:ClassificationWorkload"),

@@ -30,13 +30,14 @@ def run(engine: Engine, request: RunRequest, options: RunOptions) -> None:
     """Run images or a video, print the labels if they are not written anywhere, and tell how it went."""
     source, outputs = request.source, ClassificationOutputs(request.output, request.json, options.style)
     session = ClassificationSession(engine, options.top, options.hop)
+    unit = "image" if session.manifest.clip is None else "frame"
     first: list[ClassificationResult] = []
 
     def keep(result: ClassificationResult) -> None:
         if len(first) < LONGEST_TABLE:
             first.append(result)
 
-    with Window(f"vpp-deploy: {source}") if request.show else nullcontext() as window, frame_bar() as progress:
+    with Window(f"vpp-deploy: {source}") if request.show else nullcontext() as window, frame_bar(unit) as progress:
         summary = run_classification(
             session, source, outputs, max_frames=request.max_frames, progress=progress, each=keep, window=window
         )

@@ -110,6 +110,13 @@ def test_an_engine_that_computes_what_pytorch_computes_passes(report: Classifica
     assert len(report.slots) == 2
     assert all(difference < 1e-5 for difference in report.slot_differences().values())
     assert report.notes == ["the source has 3 of the 30 images asked for"]
+    for kind in ("image", "clip"):
+        words = shown(replace(report, kind=kind), 120).partition("Words")[2]
+        assert (f"{kind}s of which both sides keep the same patches" in words, f"the worst {kind}" in words) == (
+            True,
+            True,
+        )
+        assert ("frame" in words, "token" in words) == (False, False)
 
 
 def test_the_report_is_json_and_the_bundle_keeps_its_summary(

@@ -22,7 +22,7 @@ def render_classification(report: ClassificationParity) -> RenderableType:
     parts += [*_labels(report), *_slots(report)]
     parts += latency_lines(report.latency, report.kind if batch == 1 else f"batch of {batch}")
     words = ("same", "ties", "mismatches", "other order", "overlap") if report.patches() else ()
-    return Group(*parts, *ending(report, "max, cosine", *words))
+    return Group(*parts, *ending(report, "max, cosine", *words, unit=report.kind, kept="patches"))
 
 
 def _tensors(report: ClassificationParity) -> Table:
