@@ -54,8 +54,8 @@ def _build(
     bundle: Path, engine: str, options: Mapping[str, Any], *, force: bool, explain: bool, max_memory: int
 ) -> None:
     from vpp_deploy.bundle import Bundle
+    from vpp_deploy.cli.next_step import say_run
     from vpp_deploy.engines.engine_record import EngineRecord
-    from vpp_deploy.tasks import TASKS
 
     opened = Bundle.open(bundle, max_memory=max_memory)
     check_outputs([path for path in [options.get("timing_cache")] if path], inputs=[bundle])
@@ -78,10 +78,7 @@ def _build(
     )
     if advice := BACKENDS[engine].advice(record, options):
         console.say(f"note: {advice}")
-    if BACKENDS[engine].runs_on == "cpu":
-        console.next_command("vpp-deploy", "infer", str(bundle), *TASKS[opened.manifest.task].next_run(opened.manifest))
-    else:
-        console.next_command("vpp-deploy", "inspect", str(bundle))
+    say_run(opened, engine)
 
 
 def _explanation(parts: Sequence[Part]) -> Table:

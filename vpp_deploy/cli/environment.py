@@ -107,7 +107,7 @@ def examine(installed: Installed | None = None) -> Environment:
         gpus=surroundings.gpus,
         h264_encoder=encoder,
         plugin_files=plugin_files(),
-        backends={name: _ability(backend, surroundings) for name, backend in BACKENDS.items()},
+        backends={name: ability_of(backend, surroundings) for name, backend in BACKENDS.items()},
         problems=tuple(problem for problem in problems if problem),
     )
 
@@ -156,7 +156,8 @@ def _missing(packages: tuple[Package, ...]) -> str | None:
     )
 
 
-def _ability(backend: Backend, surroundings: Surroundings) -> Ability:
+def ability_of(backend: Backend, surroundings: Surroundings) -> Ability:
+    """What a backend can do on a machine. Never fails."""
     try:
         return backend.examine(surroundings)
     except Exception as error:  # a package that it needs does not load, or it is somebody else's backend

@@ -147,6 +147,7 @@ def _source(family: Family) -> Source:
 
 
 def _export(family: Family, request: ExportRequest, options: Any) -> None:
+    from vpp_deploy.cli.next_step import say_build
     from vpp_deploy.tasks import TASKS
 
     with phase_bar() as step:
@@ -164,4 +165,4 @@ def _export(family: Family, request: ExportRequest, options: Any) -> None:
         console.show(console.facts(list(description.facts)))
     if request.random_weights is not None:
         console.warn(f"the weights are random and untrained: {task.results(manifest)} will mean nothing")
-    console.next_command("vpp-deploy", "build-engine", str(bundle.path))
+    say_build(bundle)

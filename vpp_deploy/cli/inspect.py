@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
+from vpp_deploy.cli.next_step import engine_for, engine_words
 from vpp_deploy.cli.options import BundleArgument, JsonFlag
-from vpp_deploy.tasks import TASKS
+from vpp_deploy.tasks import DEFAULT, TASKS
 from vpp_deploy.terminal import console
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
     console.heading("Engines")
     _show_engines(opened, engines)
     console.heading("Parity with PyTorch")
-    _show_parity(page, parity)
+    _show_parity(page, parity, engines)
 
 
 def _show_title(bundle: Bundle) -> None:
@@ -81,7 +83,9 @@ def _show_engines(bundle: Bundle, engines: dict[str, StoredEngine]) -> None:
     if rows:
         console.show(console.facts(rows))
     else:
-        console.say(f"none yet; build one with: vpp-deploy build-engine {bundle.shell_path}")
+        able = engine_for(bundle)
+        words = "" if able is None else " ".join([bundle.shell_path, *engine_words(able)])
+        console.say(f"none yet; build one with: vpp-deploy build-engine {words}" if words else "none yet")
 
 
 def _fit(engine: StoredEngine) -> Text:
@@ -92,9 +96,10 @@ def _fit(engine: StoredEngine) -> Text:
     return Text("fits this machine", "green")
 
 
-def _show_parity(page: Page, summaries: dict[str, Any]) -> None:
+def _show_parity(page: Page, summaries: dict[str, Any], engines: Collection[str]) -> None:
     if not summaries:
-        console.say(f"not measured yet; measure it with: {page.measure}")
+        words = engine_words(next(iter(engines))) if engines and DEFAULT not in engines else ()
+        console.say(f"not measured yet; measure it with: {' '.join([page.measure, *words])}")
     console.show(console.facts([(backend, _measured(page, summary)) for backend, summary in summaries.items()]))
 
 

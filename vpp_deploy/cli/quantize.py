@@ -75,6 +75,7 @@ def command(
     if percentile is not None and ranges != "percentile":
         raise UsageError("--percentile is for --ranges percentile; give both, or leave it out")
     from vpp_deploy.bundle import Bundle
+    from vpp_deploy.cli.next_step import say_build
     from vpp_deploy.quantization.histogram import range_method
     from vpp_deploy.quantization.quantizer import QuantizeOptions, quantize
 
@@ -94,7 +95,7 @@ def command(
     total = console.megabytes(sum(record.bytes for record in made.manifest.files.values()))
     console.say(f"{made.path}: {made.manifest.model.name}, {made.manifest.precision}, {total}")
     console.show(console.facts(describe(facts, made.manifest.precision)))
-    console.next_command("vpp-deploy", "build-engine", str(made.path))
+    say_build(made)
 
 
 def describe(facts: Quantization, precision: str) -> list[tuple[str, str]]:

@@ -117,6 +117,7 @@ class Backend:
         module: the importable package.
         builds_on: where engines are built: `gpu` if a GPU must be there, and the engine is for that one.
         runs_on: where engines run.
+        lacks: precisions of bundles that it has no kernels for.
         build_options: a dataclass of what a build can be asked for, see `vpp_deploy.options`.
         load_options: the same for loading. A field of both is given once, to the build.
         examine: what can be built and run on a machine. Never fails.
@@ -134,6 +135,7 @@ class Backend:
     module: str
     builds_on: Literal["cpu", "gpu"] = "cpu"
     runs_on: Literal["cpu", "gpu"]
+    lacks: frozenset[str] = frozenset()
     build_options: type = NoOptions
     load_options: type = NoOptions
     examine: Callable[[Surroundings], Ability] = _can_do_all

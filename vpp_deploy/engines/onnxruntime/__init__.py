@@ -15,6 +15,7 @@ BACKEND: Final = Backend(
     distributions=("onnxruntime", "onnxruntime-gpu"),
     module="onnxruntime",
     runs_on="cpu",
+    lacks=frozenset({"bfloat16"}),
     build_options=OnnxRuntimeBuildOptions,
     load_options=OnnxRuntimeLoadOptions,
     examine=lazy("vpp_deploy.engines.onnxruntime.needs:examine"),

@@ -14,6 +14,7 @@ import onnxruntime
 from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
+from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.backend import BuildProgress
 from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, rebuild_command
 from vpp_deploy.engines.fingerprint import option_texts
@@ -119,11 +120,12 @@ def _optimise(bundle: Bundle, role: GraphRole, scratch: Path, library: NativeLib
 
 
 def _advice(bundle: Bundle) -> str:
-    if bundle.manifest.precision != "bfloat16":
+    precision = bundle.manifest.precision
+    if precision not in BACKEND.lacks:
         return ""
+    others = ", ".join(name for name, backend in BACKENDS.items() if precision not in backend.lacks)
     return (
-        "; its CPU provider lacks kernels for bfloat16: export with --precision float16 or float32, "
-        "or build for tensorrt or tensorrt-rtx"
+        f"; its CPU provider lacks kernels for {precision}: take float16 or float32, or another engine, one of {others}"
     )
 
 
