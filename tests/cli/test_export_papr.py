@@ -232,7 +232,7 @@ def test_labels_are_read_line_by_line(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(5 << 30)
-    for name, message in (("", "not a regular file"), ("fifo", "not a regular file"), ("sparse", "5369 MB, .* 16 MB")):
+    for name, message in (("", "not a regular file"), ("fifo", "not a regular file"), ("sparse", "5.37 GB, .* 16 MB")):
         with pytest.raises(ConfigError, match=message):
             read_labels(tmp_path / name)
 

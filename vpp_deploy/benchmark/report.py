@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vpp_deploy.benchmark.start_up import StartUp
 from vpp_deploy.benchmark.statistics import Ratio, Summary
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.terminal import console
 
 
@@ -95,7 +96,7 @@ def render(report: BenchmarkReport) -> Table:
             *([rate] if streams else []),
             *(_part(candidate, part) for part in ("engine", "host")),
             f"{candidate.start_up.seconds:.1f} s" if candidate.start_up else "–",
-            console.megabytes(candidate.start_up.peak_memory) if candidate.start_up else "–",
+            in_bytes(candidate.start_up.peak_memory) if candidate.start_up else "–",
             "1" if candidate.ratio is None else told_ratio(candidate.ratio),
         )
     return table

@@ -14,6 +14,7 @@ from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import BundleArgument, EngineOption, MaxMemoryOption, bytes_of
 from vpp_deploy.cli.record_options import Source, with_record_options
 from vpp_deploy.engines import BACKENDS, build_engine
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
@@ -73,7 +74,7 @@ def _build(
     is_new = force or not all(part.hit for part in found)
     console.say(
         f"{folder}: {engine} {record.backend_version} engine{targets}, {record.precision}, "
-        f"{console.megabytes(total)}{_layers_and_memory(record)}, "
+        f"{in_bytes(total)}{_layers_and_memory(record)}, "
         + (f"built in {seconds:.1f} s" if is_new else "up to date (--force builds it again)")
     )
     if advice := BACKENDS[engine].advice(record, options):
@@ -93,5 +94,5 @@ def _layers_and_memory(record: EngineRecord) -> str:
     layers = sum(report["plugin_layers"] for report in reports)
     scratch = sum(report.get("scratch_bytes") or 0 for report in reports)
     return (f", {layers} plugin layers" if layers else "") + (
-        f", {console.megabytes(scratch)} of GPU memory for a stream's intermediate tensors" if scratch else ""
+        f", {in_bytes(scratch)} of GPU memory for a stream's intermediate tensors" if scratch else ""
     )

@@ -17,6 +17,7 @@ from vpp_deploy.exporters.precision import check_precision, exported_precisions
 from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families import FAMILIES, Family, family_of
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST_SEED, make_options
 from vpp_deploy.terminal import console
@@ -159,7 +160,7 @@ def _export(family: Family, request: ExportRequest, options: Any) -> None:
     task, manifest = TASKS[bundle.manifest.task], bundle.manifest
     description = task.describe(bundle)
     precision = "" if manifest.precision == "float32" else f"{manifest.precision}, "
-    total = console.megabytes(sum(record.bytes for record in manifest.files.values()))
+    total = in_bytes(sum(record.bytes for record in manifest.files.values()))
     console.say(f"{bundle.path}: {description.line}, {precision}{total}")
     if description.facts:
         console.show(console.facts(list(description.facts)))

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vpp_deploy.cli.next_step import engine_for, engine_words
 from vpp_deploy.cli.options import BundleArgument, JsonFlag
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.tasks import DEFAULT, TASKS
 from vpp_deploy.terminal import console
 
@@ -58,7 +59,7 @@ def command(bundle: BundleArgument, json: JsonFlag = False) -> None:
 
 def _show_title(bundle: Bundle) -> None:
     manifest = bundle.manifest
-    size = console.megabytes(sum(record.bytes for record in manifest.files.values()))
+    size = in_bytes(sum(record.bytes for record in manifest.files.values()))
     console.say(Text.assemble((manifest.model.name, "bold"), f" in {bundle.path}, {size}, {manifest.precision}"))
     if manifest.provenance.weights.kind == "random":
         seed, results = manifest.provenance.weights.seed, TASKS[manifest.task].results(manifest)
@@ -73,7 +74,7 @@ def _show_engines(bundle: Bundle, engines: dict[str, StoredEngine]) -> None:
             targets = f", compute capability {', '.join(record.compute_capabilities)}" * bool(
                 record.compute_capabilities
             )
-            size = console.megabytes(sum(file.bytes for file in record.files.values()))
+            size = in_bytes(sum(file.bytes for file in record.files.values()))
             machine = "" if record.machine == "any" else f", {record.machine}"
             rows.append((name, f"version {record.backend_version}, {record.precision}{machine}{targets}, {size}"))
             rows.append(("", "from " + ", ".join(f"{file} {digest[:12]}" for file, digest in record.source.items())))

@@ -10,6 +10,7 @@ import typer
 from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import BundleArgument, MaxMemoryOption, bytes_of
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
@@ -92,7 +93,7 @@ def command(
         made = quantize(opened, data, out, options, overwrite=overwrite, progress=progress)
     facts = made.manifest.quantization
     assert facts is not None
-    total = console.megabytes(sum(record.bytes for record in made.manifest.files.values()))
+    total = in_bytes(sum(record.bytes for record in made.manifest.files.values()))
     console.say(f"{made.path}: {made.manifest.model.name}, {made.manifest.precision}, {total}")
     console.show(console.facts(describe(facts, made.manifest.precision)))
     say_build(made)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
 from vpp_deploy.errors import VppDeployError
+from vpp_deploy.files.limits import in_bytes
 
 _MEGABYTE: Final = 1_000_000
 _FEWEST_BYTES_COUNTED: Final = 4 * _MEGABYTE
@@ -64,15 +65,15 @@ def read_bytes(path: Path, error: type[VppDeployError], *, what: str, limit: int
     with open_regular(path, error, what=what) as file:
         if (size := os.fstat(file.fileno()).st_size) > limit:
             raise error(
-                f"the {what} {path} has {size / _MEGABYTE:.0f} MB, and the most that is read is "
-                f"{limit / _MEGABYTE:.0f} MB: is it the right file?"
+                f"the {what} {path} has {in_bytes(size)}, and the most that is read is "
+                f"{in_bytes(limit)}: is it the right file?"
             )
         try:
             content = file.read(size + _MEGABYTE)
         except OSError as reason:
             raise error(f"cannot read the {what} {path}: {reason.strerror or reason}") from reason
     if len(content) > limit:  # it grew, or its file system tells no sizes
-        raise error(f"the {what} {path} has more than {limit / _MEGABYTE:.0f} MB: is it the right file?")
+        raise error(f"the {what} {path} has more than {in_bytes(limit)}: is it the right file?")
     return content
 
 

@@ -11,6 +11,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.arithmetic import count_arithmetic
 from vpp_deploy.engines.engine_record import EngineRecord
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.report import figures
 from vpp_deploy.report.measurements import METRICS, Benchmark, Evaluation
 from vpp_deploy.report.parity import Parity
@@ -19,7 +20,6 @@ from vpp_deploy.report.text import milliseconds, percent, points
 from vpp_deploy.tasks import TASKS
 from vpp_deploy.tasks.inspect_page import Page
 from vpp_deploy.tasks.inspect_page import provenance as provenance_table
-from vpp_deploy.terminal import console
 
 _MOST_FACTS: Final = 8
 
@@ -41,7 +41,7 @@ def glance(
     bundle: Bundle, checks: Sequence[Parity], benchmarks: Sequence[Benchmark], evaluations: Sequence[Evaluation]
 ) -> list[tuple[str, str]]:
     """The figures that matter most, as names and values; those that are known."""
-    facts = [("size", console.megabytes(sum(record.bytes for record in bundle.manifest.files.values())))]
+    facts = [("size", in_bytes(sum(record.bytes for record in bundle.manifest.files.values())))]
     facts += [(f"parity, {check.backend}", "passed" if check.passed else "FAILED") for check in checks]
     mine = bundle.path.name
     for candidate in (one for report in benchmarks for one in report.candidates if one.bundle == mine):
@@ -90,7 +90,7 @@ def stages(bundle: Bundle) -> Block | None:
 def provenance(bundle: Bundle) -> list[Block]:
     """How the bundle was made, what lies in it, and its engines."""
     manifest = bundle.manifest
-    files = [(name, console.megabytes(record.bytes), record.sha256) for name, record in sorted(manifest.files.items())]
+    files = [(name, in_bytes(record.bytes), record.sha256) for name, record in sorted(manifest.files.items())]
     blocks = [Block(table=from_terminal(provenance_table(manifest)))]
     if engines := list(_engines(bundle)):
         blocks.append(Block("Engines", table=Table(engines, ("backend", "version", "precision", "machine", "size"))))
@@ -106,7 +106,7 @@ def _engines(bundle: Bundle) -> Iterator[tuple[str, ...]]:
                 yield backend, "unreadable", "", "", ""
                 continue
             machine = ", ".join([record.machine, *record.compute_capabilities])
-            size = console.megabytes(sum(file.bytes for file in record.files.values()))
+            size = in_bytes(sum(file.bytes for file in record.files.values()))
             yield backend, record.backend_version, record.precision, machine, size
 
 

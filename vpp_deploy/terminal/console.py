@@ -157,11 +157,6 @@ def heading(text: str) -> None:
     say(Text(text, style="bold"))
 
 
-def megabytes(size: int) -> str:
-    """A file size for a human, in units of 10^6 bytes."""
-    return f"{size / 1e6:.1f} MB"
-
-
 def height_by_width(size: Sequence[int]) -> str:
     """A size as the options take it, such as `384x640`."""
     return f"{size[0]}x{size[1]}"

@@ -11,6 +11,7 @@ from typing import Any, Final
 import openvino
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest, TensorSpec
+from vpp_deploy.files.limits import in_bytes
 
 _HELD_BACK: Final = frozenset(["Assign", "If", "Loop", "ReadValue", "TensorIterator"])
 """Control flow, which no build writes, and memory from one run to the next, which is the stream's part."""
@@ -39,7 +40,7 @@ def model_problems(
     yield from _interface_problems("input", model.inputs, manifest.inputs_of(role))
     yield from _interface_problems("output", model.outputs, manifest.outputs_of(role))
     if (peak := peak_bytes(model, stored)) > max_memory:
-        yield f"would take {peak / 1e9:.1f} GB of memory, more than the {max_memory / 1e9:g} GB that are allowed"
+        yield f"would take {in_bytes(peak)} of memory, more than the {in_bytes(max_memory)} that are allowed"
 
 
 def _interface_problems(direction: str, ports: Sequence[Any], expected: Mapping[str, TensorSpec]) -> Iterator[str]:

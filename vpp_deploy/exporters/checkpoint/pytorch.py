@@ -23,6 +23,7 @@ from vpp_deploy.exporters.checkpoint.storages import (
     element_size,
     read_bytes,
 )
+from vpp_deploy.files.limits import in_bytes
 
 MAX_PICKLE: Final = 128 << 20
 """Bytes of the pickle in a zip file."""
@@ -65,13 +66,13 @@ def read_zip(file: BinaryIO) -> Saved:
         unpacked, most = sum(entry.file_size for entry in entries.values()), max(UNPACKED_FLOOR, UNPACKED_FACTOR * size)
         if unpacked > most:
             raise UnreadableError(
-                f"is a zip file of {size / 1e6:.1f} MB that unpacks to {unpacked / 1e6:.0f} MB, which no checkpoint "
-                f"does (at most {most / 1e6:.0f} MB)"
+                f"is a zip file of {in_bytes(size)} that unpacks to {in_bytes(unpacked)}, which no checkpoint "
+                f"does (at most {in_bytes(most)})"
             )
         prefix = _prefix(entries)
         pickled = entries[f"{prefix}data.pkl"]
         if pickled.file_size > MAX_PICKLE:
-            raise UnreadableError(f"has a pickle of {pickled.file_size / 1e6:.0f} MB beside its tensors")
+            raise UnreadableError(f"has a pickle of {in_bytes(pickled.file_size)} beside its tensors")
         with io.BytesIO(_read_entry(file, archive, pickled, 0, pickled.file_size).numpy().tobytes()) as data:
             interpreter = Interpreter(data)
             content = interpreter.run()

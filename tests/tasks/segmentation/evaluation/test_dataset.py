@@ -170,7 +170,7 @@ def test_files_that_are_too_large_or_not_regular(folder: Path, tmp_path: Path) -
     with (tmp_path / "sparse.json").open("wb") as file:
         file.truncate(5 << 30)
     os.mkfifo(tmp_path / "fifo.json")
-    for name, reason in (("sparse.json", "has 5369 MB, .* 400 MB"), ("fifo.json", "not a regular file")):
+    for name, reason in (("sparse.json", "has 5.37 GB, .* 400 MB"), ("fifo.json", "not a regular file")):
         with pytest.raises(DatasetError, match=reason):
             open_dataset(folder, tmp_path / name)
 

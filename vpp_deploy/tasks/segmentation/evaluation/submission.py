@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 
 from vpp_deploy.errors import DatasetError
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.tasks.segmentation.evaluation.annotations import MOST_BYTES, Entry, Id, parse_json, read_file, validate
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Dataset, Video
 from vpp_deploy.tasks.segmentation.evaluation.masks import box_of, read_mask
@@ -106,8 +107,8 @@ def _submission_bytes(path: Path) -> bytes:
                 raise DatasetError(f"{path}: {MEMBER} is packed in an unusual way; pack it with zip")
             if info.file_size > MOST_BYTES:
                 raise DatasetError(
-                    f"{path}: {MEMBER} unpacks to {info.file_size / 1e6:.0f} MB, and the most that is read is "
-                    f"{MOST_BYTES / 1e6:.0f} MB; is it the right file?"
+                    f"{path}: {MEMBER} unpacks to {in_bytes(info.file_size)}, and the most that is read is "
+                    f"{in_bytes(MOST_BYTES)}; is it the right file?"
                 )
             with archive.open(info) as member:
                 return member.read(info.file_size)  # without a number it would unpack more than it says
