@@ -83,7 +83,7 @@ def calls(folder: Path, own: Path, clip: Path) -> Iterator[tuple[list[object], s
     yield ["infer", own, clip, "--engine", "none"], "usage-unknown-engine"
     yield ["evaluate", own, "--data", folder / "empty"], "dataset-no-annotation-file"
     (own / "weights.safetensors").write_bytes(b"altered")
-    yield ["infer", own, text], "bundle-bundle-file-export-it-again"
+    yield ["infer", own, text], "bundle-bundle-file"
 
 
 def test_what_commands_say_is_found(cli: Cli, bundle: Path, clip: Path, tmp_path: Path) -> None:

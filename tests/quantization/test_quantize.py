@@ -310,3 +310,24 @@ def test_tensorrt_rtx_builds_a_quantised_step(
     with lowered_graph(bundle, "step", tmp_path, "tensorrt") as path:
         build_tensorrt_engine(path, tmp_path / "engine", backend="tensorrt-rtx", options=FOR_ADA)
     assert (tmp_path / "engine").stat().st_size > 0
+
+
+def test_what_is_damaged_tells_to_quantise_again(tmp_path: Path, cli: Cli) -> None:
+    text = "g (float[1,1] x) => (float[1,1] y) { w = Constant <value = float[1,1] {2.0}> () y = MatMul (x, w) }"
+    bundle, made = make_tensors(tmp_path / "plain.bundle", text), tmp_path / "half.bundle"
+    assert cli("quantize", bundle.path, "-o", made, "--precision", "float16").code == 0
+    whole = {path.name: path.read_bytes() for path in made.iterdir()}
+    content = json.loads(whole["manifest.json"])
+    damaged = {
+        "model.onnx": b"cut",
+        "weights.safetensors": b"",
+        "manifest.json": json.dumps(content | {"precision": 3}).encode(),
+    }
+    for name, bad in damaged.items():
+        (made / name).write_bytes(bad)
+        outcome = cli("infer", made, tmp_path / "x.npz")
+        outcome.assert_one_line_error(ExitCode.BAD_INPUT, "quantise the float32 bundle again (vpp-deploy quantize)")
+        (made / name).write_bytes(whole[name])
+    (made / "manifest.json").write_bytes(whole["manifest.json"][:-9])
+    outcome = cli("infer", made, tmp_path / "x.npz")
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "export or quantise the bundle again")

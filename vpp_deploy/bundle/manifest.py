@@ -186,6 +186,11 @@ class FileRecord(Strict):
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+def made_again(quantised: bool) -> str:
+    """What to do about a damaged bundle: what made it, once more."""
+    return "quantise the float32 bundle again (vpp-deploy quantize)" if quantised else "export the bundle again"
+
+
 class Manifest(Strict):
     """What `manifest.json` says of every bundle, whatever its model: the contract with whatever runs it."""
 
@@ -202,6 +207,11 @@ class Manifest(Strict):
     weights_file: str
     provenance: Provenance
     files: dict[str, FileRecord]
+
+    @property
+    def again(self) -> str:
+        """See `made_again`."""
+        return made_again(self.quantization is not None)
 
     @property
     def roles(self) -> tuple[GraphRole, ...]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write, read_listed
-from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest
+from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest, made_again
 from vpp_deploy.bundle.schema import MANIFESTS, validated
 from vpp_deploy.errors import BundleError, OutputError, UsageError
 from vpp_deploy.files.atomic import atomic_file
@@ -66,7 +66,7 @@ class Bundle:
         manifest = _read_manifest(folder)
         for name, record in manifest.files.items():
             if problem := file_problem(folder, name, record, verify=verify, links_out=True):
-                raise BundleError(f"bundle {folder}: file {name!r:.80} {problem}: export it again")
+                raise BundleError(f"bundle {folder}: file {name!r:.80} {problem}: {manifest.again}")
         return cls(folder, manifest, max_memory)
 
     @property
@@ -85,7 +85,7 @@ class Bundle:
             BundleError: it cannot be read, or it was altered since the bundle was opened.
         """
         name = self.manifest.graphs[phase].file
-        altered = f"bundle {self.path}: file {name!r:.80} was altered: export it again"
+        altered = f"bundle {self.path}: file {name!r:.80} was altered: {self.manifest.again}"
         return read_listed(self.path / name, self.manifest.files[name], BundleError, what="graph", altered=altered)
 
     @property
@@ -156,8 +156,9 @@ def _read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     if not os.path.exists(path) and os.access(folder, os.X_OK):  # reading says what else is wrong
         raise BundleError(f"bundle {folder} has no {MANIFEST_FILE}: give the folder that `vpp-deploy export` wrote")
-    hint = "export the bundle again"
+    hint = "export or quantise the bundle again"
     content = read_json(path, BundleError, what="manifest", limit=MOST_BYTES_OF_JSON, values=_MOST_VALUES, hint=hint)
+    again = made_again(isinstance(content, dict) and content.get("quantization") is not None)
     version = content.get("schema_version") if isinstance(content, dict) else None
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise BundleError(
@@ -167,12 +168,12 @@ def _read_manifest(folder: Path) -> Manifest:
     if task is not None and task not in MANIFESTS:
         raise BundleError(
             f"{path} is for the task {task!r:.80}, this vpp-deploy knows {', '.join(MANIFESTS)}: upgrade vpp-deploy, "
-            "or export the bundle again"
+            f"or {again}"
         )
     try:
         return validated(content)
     except ValidationError as error:
-        raise BundleError(f"{path}: {_first_problem(error)}; export the bundle again") from error
+        raise BundleError(f"{path}: {_first_problem(error)}; {again}") from error
 
 
 def _task(content: Any) -> str | None:

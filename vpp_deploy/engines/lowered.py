@@ -21,13 +21,11 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.graph_check import bundle_graph_problems, peak_bytes
 from vpp_deploy.errors import BuildError, BundleError, ExportError, VppDeployError
 from vpp_deploy.files.atomic import check_room
+from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.files.reading import open_regular
 
 _WEIGHTS: Final = "weights.safetensors"
 """Next to a lowered graph, whatever the bundle calls it."""
-
-
-_AGAIN: Final = ": export the bundle again"
 
 
 def check_memory(bundle: Bundle) -> None:
@@ -42,10 +40,10 @@ def check_memory(bundle: Bundle) -> None:
 
 def _allow(bundle: Bundle, what: str, nbytes: int) -> None:
     if nbytes > bundle.max_memory:
-        needed = f"{nbytes / 1e9:.1f} GB" if nbytes < 10**15 else "petabytes"
         raise BundleError(
-            f"bundle {bundle.path}: {what} would take {needed} of memory, more than the {bundle.max_memory / 1e9:g} GB "
-            "that are allowed: if you trust it, allow more (--max-memory, or Bundle.open(..., max_memory=...))"
+            f"bundle {bundle.path}: {what} would take {in_bytes(nbytes)} of memory, more than the "
+            f"{in_bytes(bundle.max_memory)} that are allowed: if you trust it, allow more (--max-memory, or "
+            "Bundle.open(..., max_memory=...))"
         )
 
 
@@ -115,26 +113,28 @@ def lowered_model(
     weights = bundle.manifest.files[bundle.manifest.weights_file].bytes
     try:
         lowered = ops.lower(model, lowering)
-        _allow(bundle, f"the {role} graph", _peak_bytes(lowered, named, weights, label))
+        _allow(bundle, f"the {role} graph", _peak_bytes(bundle, lowered, named, weights, label))
         return ops.lower(model, lowering, plugins=plugins) if plugins else lowered
     except ExportError as error:
-        raise BundleError(f"{label}: {error}{_AGAIN}") from error
+        raise BundleError(f"{label}: {error}: {bundle.manifest.again}") from error
     except VppDeployError:
         raise
     except Exception as error:  # onnx raises several types of its own, without a common base
         reason = " ".join(str(error).split())
-        raise BuildError(f"{label} cannot be lowered for {lowering} ({reason:.200}){_AGAIN}") from error
+        raise BuildError(
+            f"{label} cannot be lowered for {lowering} ({reason:.200}): {bundle.manifest.again}"
+        ) from error
 
 
 def _label(bundle: Bundle, role: GraphRole) -> str:
     return f"bundle {bundle.path}: the {role} graph"
 
 
-def _peak_bytes(lowered: onnx.ModelProto, named: frozenset[str], weights: int, label: str) -> int:
+def _peak_bytes(bundle: Bundle, lowered: onnx.ModelProto, named: frozenset[str], weights: int, label: str) -> int:
     try:
         return peak_bytes(lowered, named, weights)
     except ValueError as error:
-        raise BundleError(f"{label} {error}{_AGAIN}") from error
+        raise BundleError(f"{label} {error}: {bundle.manifest.again}") from error
 
 
 def checked_graph(bundle: Bundle, role: GraphRole) -> onnx.ModelProto:
@@ -149,11 +149,11 @@ def checked_graph(bundle: Bundle, role: GraphRole) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
-        raise BundleError(f"{label} is not an ONNX file{_AGAIN}") from error
+        raise BundleError(f"{label} is not an ONNX file: {bundle.manifest.again}") from error
     weights = os.path.relpath(PurePosixPath(manifest.weights_file), PurePosixPath(manifest.graphs[role].file).parent)
     stored = {weights: manifest.files[manifest.weights_file].bytes}
     for problem in bundle_graph_problems(model, manifest, role, stored):
-        raise BundleError(f"{label} {problem}{_AGAIN}")
+        raise BundleError(f"{label} {problem}: {bundle.manifest.again}")
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
             if entry.key == "location":
@@ -177,4 +177,4 @@ def _link_weights(bundle: Bundle, target: Path) -> None:
 
 def _check_weights(bundle: Bundle, file: BinaryIO) -> None:
     if sha256_of_open_file(file) != bundle.manifest.files[bundle.manifest.weights_file].sha256:
-        raise BundleError(f"bundle {bundle.path}: the weights were altered: export it again")
+        raise BundleError(f"bundle {bundle.path}: the weights were altered: {bundle.manifest.again}")

@@ -228,4 +228,4 @@ def _copy_weights(bundle: Bundle, folder: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(bundle.weights_path, target)
     if sha256_of_file(target) != bundle.manifest.files[name].sha256:
-        raise BundleError(f"bundle {bundle.path}: the weights were altered: export it again")
+        raise BundleError(f"bundle {bundle.path}: the weights were altered: {bundle.manifest.again}")

@@ -66,7 +66,7 @@ class Contract:
         """
         raise BundleError(
             f"bundle of {self.manifest.model.name}: the {role} graph {problem}, which {self.purpose} does not run; "
-            "export the bundle again"
+            f"{self.manifest.again}"
         )
 
     def _specs(self, role: GraphRole, direction: str) -> tuple[TensorSpec, ...]:

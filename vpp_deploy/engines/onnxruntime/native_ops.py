@@ -83,7 +83,7 @@ def _count(bundle: Bundle, role: GraphRole) -> int:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
         raise BundleError(
-            f"bundle {bundle.path}: the {role} graph is not an ONNX file: export the bundle again"
+            f"bundle {bundle.path}: the {role} graph is not an ONNX file: {bundle.manifest.again}"
         ) from error
     known = [ops.OPS.get(node.op_type) for node in model.graph.node if node.domain == ops.DOMAIN]
     return sum(op is not None and op.native for op in known)
