@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from numbers import Integral
 
 import numpy as np
 import numpy.typing as npt
+
+from vpp_deploy.errors import UsageError
 
 Size = tuple[int, int]
 """Height and width in pixels, in this order."""
@@ -37,3 +40,27 @@ class Frame:
     def original_size(self) -> Size:
         """Height and width of the source picture in pixels; masks and boxes are given at this size."""
         return self.original.shape[0], self.original.shape[1]
+
+
+def check_frame(frame: object) -> None:
+    """See that a session is given a frame.
+
+    Raises:
+        UsageError: something else.
+    """
+    if not isinstance(frame, Frame):
+        raise UsageError(
+            f"a session takes frames, as read_video gives them, not a {type(frame).__name__}; vpp_deploy.load(bundle) "
+            "takes pictures"
+        )
+
+
+def check_size(size: object) -> None:
+    """See that a size is two whole numbers of pixels.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    sides = size if isinstance(size, tuple | list) else ()
+    if len(sides) != 2 or not all(isinstance(side, Integral) and int(side) > 0 for side in sides):
+        raise UsageError(f"size is {size!r:.80}; give height and width in pixels, such as (384, 640)")

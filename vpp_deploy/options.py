@@ -179,6 +179,16 @@ def make_options(kind: type[Options], given: Mapping[str, Any], owner: str) -> O
     return kind(**given)
 
 
+def check_seed(name: str, value: object) -> None:
+    """See that a value is a seed.
+
+    Raises:
+        UsageError: it is no whole number from 0 to `MOST_SEED`.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or not 0 <= int(value) <= MOST_SEED:
+        raise UsageError(f"{name} is {value!r:.80}; give a whole number from 0 to {MOST_SEED}")
+
+
 def _value_type(hint: Any) -> tuple[type, bool]:
     """The type of one value, and whether there can be several: `int | None` is int, `tuple[str, ...]` str."""
     if get_origin(hint) in (Union, types.UnionType):

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.files import file_problem, is_unlinked, place_to_write, read_listed
 from vpp_deploy.bundle.manifest import SCHEMA_VERSION, GraphRole, Manifest, made_again
 from vpp_deploy.bundle.schema import MANIFESTS, validated
@@ -44,7 +45,8 @@ class Bundle:
     max_memory: int = field(default=MOST_MEMORY, compare=False)
 
     @classmethod
-    def open(cls, path: Path | str, *, verify: bool = True, max_memory: int = MOST_MEMORY) -> Bundle:
+    @checked
+    def open(cls, path: str | os.PathLike[str], *, verify: bool = True, max_memory: int = MOST_MEMORY) -> Bundle:
         """Read and check a bundle.
 
         Files may be links to somewhere else, as in a cache of blobs, if their hashes are verified.

@@ -7,9 +7,10 @@ costs nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.engines.backend import Ability, Backend, BuildProgress, Surroundings
 from vpp_deploy.engines.tensorrt.options import TensorRtBuildOptions
 from vpp_deploy.errors import UsageError
@@ -34,6 +35,7 @@ BACKENDS: Final[Registry[Backend]] = Registry(
 )
 
 
+@checked
 def build_engine(
     bundle: Bundle,
     backend: str = "onnxruntime",
@@ -81,6 +83,7 @@ def build_engine(
     return record.load(bundle, record.load_options(**{name: getattr(chosen, name) for name in shared}))
 
 
+@checked
 def load_engine(bundle: Bundle, backend: str = "onnxruntime", **named_options: Any) -> Engine:
     """Load an engine that `build_engine` stored in the bundle.
 
@@ -120,6 +123,8 @@ def _build_options(record: Backend, options: Any, named: dict[str, Any]) -> Any:
     """
     kind = record.build_options
     if options is not None and not isinstance(options, kind):
+        if not is_dataclass(options) or isinstance(options, type):
+            raise UsageError(f"options is {options!r:.80}; give a {kind.__name__}, or options by name")
         given = [field.name for field in fields(options) if getattr(options, field.name)]
         raise _foreign(
             given, record, (name for name, other in BACKENDS.items() if isinstance(options, other.build_options))

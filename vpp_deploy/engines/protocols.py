@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
 from vpp_deploy.engines.stream_state import Array, StreamState, check_state
-from vpp_deploy.errors import IncompatibleEngineError
+from vpp_deploy.errors import IncompatibleEngineError, UsageError
 from vpp_deploy.frames import Size
 
 __all__ = ["Array", "Engine", "EngineStream", "HostStream", "LeavesOutputs", "Prefetches", "RunGraph", "StreamState"]
@@ -112,6 +112,20 @@ class Engine(Protocol):
     def open_stream(self) -> EngineStream:
         """A new stream with empty state; no weights are copied."""
         ...
+
+
+def check_engine(what: str, engine: object) -> None:
+    """See that a user gave an engine.
+
+    Args:
+        what: takes it, for the message.
+        engine: what was given.
+
+    Raises:
+        UsageError: something else.
+    """
+    if not callable(getattr(engine, "open_stream", None)):
+        raise UsageError(f"{what} takes an engine, as load_engine(bundle) gives it, not a {type(engine).__name__}")
 
 
 RunGraph = Callable[[GraphRole, Sequence[str], Mapping[str, Array]], Sequence[Array]]

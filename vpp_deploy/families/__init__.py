@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import RenderableType
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.errors import DependencyError, ExportError, UsageError
 from vpp_deploy.exporters.precision import check_precision
 from vpp_deploy.exporters.random_weights import RandomWeights
@@ -116,11 +118,12 @@ def list_models() -> dict[str, str]:
     return {f.prefix + name: about for f in families.values() for name, about in f.models().items()}
 
 
+@checked
 def export(
     model: Any,
     *,
-    out: Path | str,
-    checkpoint: Path | str | None = None,
+    out: str | PathLike[str],
+    checkpoint: str | PathLike[str] | None = None,
     state_dict: Mapping[str, Any] | None = None,
     weights: str | None = None,
     random_weights: RandomWeights | None = None,
@@ -227,6 +230,7 @@ def family_of(model: Any) -> Family:
     return plain
 
 
+@checked
 def open_reference(bundle: Bundle, selection: str = STATIC) -> Engine:
     """The PyTorch reference of a bundle as an engine: what every other engine is compared with.
 

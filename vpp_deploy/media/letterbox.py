@@ -7,7 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vpp_deploy.frames import Size
+from vpp_deploy.errors import UsageError
+from vpp_deploy.frames import Size, check_size
 
 _ROWS_AT_ONCE: Final = 32
 """Rows resized together: few enough that they stay in a core's cache."""
@@ -27,7 +28,14 @@ def letterbox(image: npt.NDArray[np.uint8], size: Size) -> tuple[npt.NDArray[np.
     Returns:
         The letterboxed picture `[H, W, 3]` uint8 (`image` itself when nothing is to be done), and the height and width
         of the content inside it.
+
+    Raises:
+        UsageError: no such picture, or no such size.
     """
+    if not (isinstance(image, np.ndarray) and image.ndim == 3 and image.size and image.dtype == np.uint8):
+        what = f"{image.dtype} {list(image.shape)}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+        raise UsageError(f"a picture is [H, W, 3] in uint8, and this is {what}")
+    check_size(size)
     if image.shape[:2] == size:
         return image, size
     content = content_size((image.shape[0], image.shape[1]), size)

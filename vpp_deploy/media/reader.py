@@ -13,8 +13,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.errors import UsageError, VideoError
-from vpp_deploy.frames import Frame, Size
+from vpp_deploy.frames import Frame, Size, check_size
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.letterbox import letterbox
 from vpp_deploy.media.location import STANDARD_INPUT
@@ -25,8 +26,9 @@ Resize = Callable[[npt.NDArray[np.uint8], Size], tuple[npt.NDArray[np.uint8], Si
 """From a picture `[H0, W0, 3]` and a size to the picture at that size, and the size of its content in the top left."""
 
 
+@checked
 def read_video(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | int,
     size: Size,
     *,
     max_frames: int | None = None,
@@ -55,6 +57,7 @@ def read_video(
         DependencyError: an image needs a decoder that is not installed.
         UsageError: `max_frames` or `max_pixels` is below 1 or too great, or there is no such stream.
     """
+    check_size(size)
     return VideoReader(path, size, max_frames=max_frames, stream=stream, max_pixels=max_pixels)
 
 
@@ -81,7 +84,7 @@ class VideoReader(Iterator[Frame]):
 
     def __init__(
         self,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | int,
         size: Size,
         *,
         max_frames: int | None = None,

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
+from math import inf
 from typing import Final
 
 import av
@@ -13,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import Colorspace
 
-from vpp_deploy.errors import DependencyError, OutputError, VideoError
+from vpp_deploy.arguments import checked
+from vpp_deploy.errors import DependencyError, OutputError, UsageError, VideoError
 from vpp_deploy.files.names import utf8_name
 from vpp_deploy.files.outputs import OutputFile, OutputWriter
-from vpp_deploy.frames import Size
+from vpp_deploy.frames import Size, check_size
 
 FORMATS = {".mkv": "matroska", ".mov": "mov", ".mp4": "mp4"}
 DEFAULT_FRAME_RATE = Fraction(25)
@@ -47,8 +49,10 @@ class VideoWriter(OutputWriter):
         OutputError: another extension, frames larger than H.264 allows, or the target cannot be written. Raised here,
             before the first frame.
         DependencyError: this PyAV has no H.264 encoder.
+        UsageError: a size, frame rate or time base that cannot be.
     """
 
+    @checked
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -56,6 +60,11 @@ class VideoWriter(OutputWriter):
         frame_rate: Fraction | float | None = None,
         time_base: Fraction | None = None,
     ) -> None:
+        check_size(size)
+        if frame_rate and not 1e-5 <= frame_rate < inf:
+            raise UsageError(f"frame_rate is {frame_rate}; give frames per second, or None")
+        if time_base is not None and time_base <= 0:
+            raise UsageError(f"time_base is {time_base}; give seconds above 0, or None")
         suffix = os.path.splitext(path)[1].lower()
         if suffix not in FORMATS:
             raise OutputError(f"{path}: cannot write {suffix or 'a video without extension'}; use {', '.join(FORMATS)}")

@@ -11,6 +11,7 @@ from typing import Final
 
 import onnx
 
+from vpp_deploy.arguments import check_fields, checked
 from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.manifest import GraphRole, Quantization, QuantizationSearch
 from vpp_deploy.bundle.reader import Bundle, check_open
@@ -63,6 +64,7 @@ class QuantizeOptions:
         Raises:
             UsageError: they do not.
         """
+        check_fields(self)
         names = [name for name in PRECISIONS if name in QUANTISED_TYPES or PRECISIONS[name].casting]
         if self.precision not in names:
             raise UsageError(f"precision {self.precision!r:.40}: use {', '.join(names)}")
@@ -90,6 +92,7 @@ class QuantizeOptions:
         return self.precision in QUANTISED_TYPES or self.bound is not None
 
 
+@checked
 def quantize(
     bundle: Bundle,
     data: str | os.PathLike[str] | None,

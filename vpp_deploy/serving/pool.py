@@ -13,6 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.engines.stream_state import is_count
 from vpp_deploy.errors import CapacityError, StreamError, UsageError
 from vpp_deploy.machine import available_processors
@@ -80,6 +81,7 @@ class SessionPool:
         UsageError: a number below 1, or a model without sessions.
     """
 
+    @checked
     def __init__(
         self,
         model: Any,

@@ -6,11 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.errors import UsageError
 from vpp_deploy.registry import Registry
 from vpp_deploy.tasks.task import OpenData, Task
@@ -43,13 +43,13 @@ def open_session(engine: Engine, **options: Any) -> Any:
     Raises:
         UsageError: not an engine; and see the session.
     """
-    if not callable(getattr(engine, "open_stream", None)):
-        raise UsageError(
-            f"open_session takes an engine, as load_engine(bundle) gives it, not a {type(engine).__name__}"
-        )
+    from vpp_deploy.engines.protocols import check_engine
+
+    check_engine("open_session", engine)
     return TASKS[engine.manifest.task].open_session(engine, **options)
 
 
+@checked
 def load(
     bundle: Bundle | str | PathLike[str], engine: str = "onnxruntime", *, max_memory: int | None = None, **options: Any
 ) -> Any:
@@ -72,15 +72,14 @@ def load(
         DependencyError, DeviceError, PluginError: something that the engine needs is not here.
         UsageError: an unknown engine or option.
     """
-    from vpp_deploy.bundle.reader import Bundle, check_open
+    from vpp_deploy.bundle.reader import Bundle
     from vpp_deploy.engines import BACKENDS, build_engine, load_engine
     from vpp_deploy.files.limits import MOST_MEMORY
     from vpp_deploy.options import options_of
     from vpp_deploy.tasks.engines import TORCH, open_engine
 
     if not isinstance(bundle, Bundle):
-        bundle = Bundle.open(Path(bundle), max_memory=MOST_MEMORY if max_memory is None else max_memory)
-    check_open(bundle)
+        bundle = Bundle.open(bundle, max_memory=MOST_MEMORY if max_memory is None else max_memory)
     task = TASKS[bundle.manifest.task]
     known = {option.name for backend in BACKENDS.values() for option in options_of(backend.load_options)}
     loading = {name: value for name, value in options.items() if name in known}
@@ -96,6 +95,7 @@ def load(
         raise UsageError(f"no engine and no {task.title} model knows the option {next(iter(opening))!r}") from error
 
 
+@checked
 def check_parity(
     bundle: Bundle,
     engine: Engine,
@@ -130,14 +130,20 @@ def check_parity(
         CheckpointError, ConfigError: the bundle's weights or configuration do not make a reference.
     """
     from vpp_deploy.bundle.reader import check_open
+    from vpp_deploy.engines.protocols import check_engine
 
     check_open(bundle)
+    for one in (engine, *([] if reference is None else [reference])):
+        check_engine("check_parity", one)
+    if not isinstance(source, str | PathLike | Iterable):
+        raise UsageError(f"source is {source!r:.80}; give a path, or frames in order")
     task = TASKS[bundle.manifest.task]
     return task.check_parity(
         bundle, engine, source, frames=frames, reference=reference, progress=progress, interrupted=interrupted
     )
 
 
+@checked
 def open_data(
     bundles: Sequence[Bundle],
     data: str | PathLike[str],
@@ -153,9 +159,9 @@ def open_data(
     """
     opened: OpenData = _evaluated(bundles).open_data(
         bundles,
-        _path("data", data),
-        None if annotations is None else _path("annotations", annotations),
-        limit=None if limit is None else _whole("limit", limit),
+        Path(data),
+        None if annotations is None else Path(annotations),
+        limit=limit,
         keep_going=keep_going,
     )
     return opened
@@ -178,18 +184,7 @@ def _evaluated(bundles: Sequence[Bundle]) -> Any:
     return task
 
 
-def _path(name: str, value: object) -> Path:
-    if not isinstance(value, str | PathLike):
-        raise UsageError(f"{name} is {value!r:.80}; give a path")
-    return Path(value)
-
-
-def _whole(name: str, value: object) -> int:
-    if not isinstance(value, Integral) or isinstance(value, bool):
-        raise UsageError(f"{name} is {value!r:.80}; give a whole number")
-    return int(value)
-
-
+@checked
 def evaluate(
     bundle: Bundle | Sequence[Bundle],
     data: Any,
@@ -242,7 +237,7 @@ def evaluate(
     engines = [engines] if isinstance(engines, str) or not isinstance(engines, Iterable) else list(engines)
     check_engines(engines)
     if work is not None:
-        own["work"] = _path("work", work)
+        own["work"] = Path(work)
     if not isinstance(data, OpenData):
         data = open_data(bundles, data, annotations, limit=limit, keep_going=keep_going)
     return task.evaluate(

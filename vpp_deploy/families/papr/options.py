@@ -114,9 +114,9 @@ def check(request: ExportRequest, options: PaprOptions) -> None:
 def _keep_ratio(keep: str | float) -> float:
     try:
         return float(keep)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"keep ratio {keep!r}: PaPr takes one number above 0 and at most 1 (1 keeps every patch)"
+            f"keep ratio {keep!r:.80}: PaPr takes one number above 0 and at most 1 (1 keeps every patch)"
         ) from error
 
 

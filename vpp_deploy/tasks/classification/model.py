@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import overload
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
-from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.engines.protocols import Engine, check_engine
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.image_input import Picture, to_pixels
 from vpp_deploy.media.inputs import one_input
@@ -41,7 +42,9 @@ class ClassificationModel:
         UsageError: a bundle for another task, or see `ClassificationSession`.
     """
 
+    @checked
     def __init__(self, engine: Engine, top: int = 5, hop: int | None = None) -> None:
+        check_engine("a classification model", engine)
         self.engine = engine
         self.manifest = ClassificationManifest.of(engine.manifest, "a classification model")
         self._session = ClassificationSession(engine, top, hop)

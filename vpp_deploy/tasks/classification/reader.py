@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.media.reader import VideoReader
 from vpp_deploy.tasks.classification.resize import resize_and_crop
 
 
+@checked
 def read_pictures(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | int,
     manifest: ClassificationManifest,
     max_frames: int | None = None,
     *,

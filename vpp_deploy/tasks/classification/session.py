@@ -12,10 +12,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest, PruningPoint
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, check_engine
 from vpp_deploy.errors import UsageError
-from vpp_deploy.frames import Frame
+from vpp_deploy.frames import Frame, check_frame
 from vpp_deploy.tasks.classification.contract import check_contract
 from vpp_deploy.tasks.classification.results import ClassificationResult
 from vpp_deploy.tasks.contract import check_finite, check_range
@@ -48,7 +49,9 @@ class ClassificationSession:
         BundleError: its graph is not what the manifest says elsewhere.
     """
 
+    @checked
     def __init__(self, engine: Engine, top: int = 5, hop: int | None = None) -> None:
+        check_engine("a classification session", engine)
         self.manifest = ClassificationManifest.of(engine.manifest, "a classification session")
         check_contract(self.manifest)
         self.engine = engine
@@ -114,6 +117,7 @@ class ClassificationSession:
             if len(sample) != length:
                 raise UsageError(f"a sample of {len(sample)} frames, the model takes {length}")
             for position, frame in enumerate(sample):
+                check_frame(frame)
                 if frame.image.shape != expected or frame.image.dtype != np.uint8:
                     raise UsageError(
                         f"frame {frame.index} is {frame.image.dtype} {list(frame.image.shape)}, the engine takes uint8 "

@@ -9,8 +9,9 @@ from fractions import Fraction
 
 import numpy as np
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
-from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.engines.protocols import Engine, check_engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.image_input import Picture, to_pixels
@@ -43,7 +44,9 @@ class SegmentationModel:
         UsageError: a bundle for another task.
     """
 
+    @checked
     def __init__(self, engine: Engine) -> None:
+        check_engine("a segmentation model", engine)
         self.engine = engine
         self.manifest = SegmentationManifest.of(engine.manifest, "a segmentation model")
 

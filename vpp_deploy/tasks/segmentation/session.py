@@ -12,11 +12,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches, check_engine
 from vpp_deploy.engines.stream_state import StreamState, check_finite_state, check_state, is_count, no_snapshot
 from vpp_deploy.errors import UsageError
-from vpp_deploy.frames import Frame, Size
+from vpp_deploy.frames import Frame, Size, check_frame
+from vpp_deploy.options import check_seed
 from vpp_deploy.tasks.contract import check_finite, check_range
 from vpp_deploy.tasks.segmentation.contract import NOISE_INPUT, check_contract
 from vpp_deploy.tasks.segmentation.results import FrameResult
@@ -112,7 +114,9 @@ class VideoSession:
         BundleError: its graphs are not what the manifest says elsewhere.
     """
 
+    @checked
     def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
+        check_engine("a video session", engine)
         manifest = SegmentationManifest.of(engine.manifest, "a video session")
         check_contract(manifest)
         self.engine = engine
@@ -121,6 +125,8 @@ class VideoSession:
         self.tracker = QueryTracker(manifest.tracker, manifest.detection.num_queries, manifest.detection.query_width)
         self._noise_seed = noise_seed
         self._noise_shape = next((t.shape for t in manifest.graphs["step"].inputs if t.name == NOISE_INPUT), None)
+        if noise_seed is not None:
+            check_seed("noise_seed", noise_seed)
         if noise_seed is not None and self._noise_shape is None:
             raise UsageError("noise seed given, but the bundle takes no noise; export it with selection noise")
         height, width = manifest.outputs_of("step")[_MASKS].shape[-2:]
@@ -268,6 +274,7 @@ class VideoSession:
 
     def prepare(self, frame: Frame) -> dict[str, Array]:
         """The graph inputs for a frame: pixels, geometry, track queries and noise."""
+        check_frame(frame)
         detection = self.manifest.detection
         feed = self._feed = self.tracker.feed(detection.max_tracks)
         count = len(feed.identities)

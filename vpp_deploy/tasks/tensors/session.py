@@ -7,8 +7,9 @@ from types import TracebackType
 
 import numpy as np
 
+from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState, check_engine
 from vpp_deploy.engines.stream_state import check_finite_state
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.contract import check_finite
@@ -31,7 +32,9 @@ class TensorSession:
         UsageError: a bundle for another task.
     """
 
+    @checked
     def __init__(self, engine: Engine, allow_nonfinite: bool = False) -> None:
+        check_engine("a tensor session", engine)
         self.manifest = TensorsManifest.of(engine.manifest, "a tensor session")
         self.engine = engine
         self.stream: EngineStream = engine.open_stream()
