@@ -166,3 +166,27 @@ def test_a_stream_that_fails_ends_the_measurement(bundles: dict[str, Bundle]) ->
     sound = ClassificationWorkload(load_engine(bundles["images"]), None)
     with pytest.raises(UsageError, match="out of order"):
         concurrent_rate([sound, Broken()], 5)
+
+
+def test_bundles_of_one_name_are_told_apart(bundles: dict[str, Bundle], cli: Cli, tmp_path: Path) -> None:  # noqa: F811
+    places = [tmp_path / place / "same.bundle" for place in ("first", "second")]
+    for place in places:
+        shutil.copytree(bundles["images"].path, place)
+    names = [f"{place.parent.name}/same.bundle" for place in places]
+    report, scores, plot = tmp_path / "speed.json", tmp_path / "scores.json", tmp_path / "plot.svg"
+    for label in ("dark", "bright"):
+        (tmp_path / "data" / label).mkdir(parents=True)
+        Image.new("RGB", (48, 32), {"dark": (9, 9, 9), "bright": (250, 250, 250)}[label]).save(
+            tmp_path / "data" / label / "0.png"
+        )
+    outcome = cli("evaluate", *places, "--data", tmp_path / "data", "--json", scores)
+    assert outcome.code == 0, outcome.err
+    assert [run["bundle"] for run in json.loads(scores.read_text())["runs"]] == names
+    assert all(name in outcome.out for name in names)
+    outcome = cli("benchmark", *places, "--rounds", 5, "--json", report, "--plot", plot, "--scores", scores)
+    assert outcome.code == 0, outcome.err
+    assert [one["bundle"] for one in json.loads(report.read_text())["candidates"]] == names
+    assert all(f"{name} onnxruntime" in outcome.out for name in names)
+    words = ("report", places[1], "--benchmark", report, "--evaluate", scores, "-o", tmp_path / "page.html")
+    outcome = cli(*words)
+    assert (outcome.code, outcome.err) == (0, "")

@@ -11,6 +11,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines import BACKENDS, load_engine
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.names import distinct_names
 from vpp_deploy.options import options_of
 from vpp_deploy.tasks.engines import TORCH, open_engine
 
@@ -23,16 +24,18 @@ class Candidate:
         bundle: whose model it runs.
         engine: name of a backend or of a peer.
         options: of the backend's loading.
+        called: the bundle in tables, see `distinct_names`.
     """
 
     bundle: Bundle
     engine: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    called: str = ""
 
     @property
     def name(self) -> str:
         """As in tables: bundle and engine."""
-        return f"{self.bundle.path.name} {self.engine}"
+        return f"{self.called} {self.engine}"
 
     @property
     def takes_streams(self) -> bool:
@@ -81,10 +84,15 @@ def candidates(
     if len(set(resolved)) < len(resolved):
         raise UsageError("a bundle is given twice; name each one once")
     found = []
-    for bundle in bundles:
+    called = distinct_names([bundle.path for bundle in bundles])
+    for bundle, name_of_bundle in zip(bundles, called, strict=True):
         names = engines or [name for name in BACKENDS if bundle.engine_folder(name).is_dir()]
-        found += [Candidate(bundle, name, _known(name, options)) for name in dict.fromkeys(names)]
-    found += [Candidate(bundle, peer) for bundle in bundles for peer in dict.fromkeys(peers)]
+        found += [Candidate(bundle, name, _known(name, options), name_of_bundle) for name in dict.fromkeys(names)]
+    found += [
+        Candidate(bundle, peer, called=name)
+        for bundle, name in zip(bundles, called, strict=True)
+        for peer in dict.fromkeys(peers)
+    ]
     if not found:
         raise UsageError(
             f"bundle {bundles[0].path} has no engine; build one with: vpp-deploy build-engine {bundles[0].shell_path}"

@@ -84,7 +84,7 @@ def benchmark(
                 rates[number] = concurrent_rate([_workload(engine, source) for _ in range(streams)], rounds)
     reports = [
         CandidateReport(
-            bundle=candidate.bundle.path.name,
+            bundle=candidate.called,
             engine=candidate.engine,
             unit=workload.unit,
             items=workload.items,

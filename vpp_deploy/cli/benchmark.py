@@ -89,7 +89,7 @@ def command(
         if picture is not None:
             stack.callback(picture.discard)
             chosen = candidates(opened, engine or (), peer or (), options)
-            picture.check((one.bundle.path.name, one.engine) for one in chosen)
+            picture.check((one.called, one.engine) for one in chosen)
         with step_bar("measuring") as progress:
             report = benchmark(
                 opened,

@@ -16,6 +16,7 @@ from vpp_deploy.cli.options import (
     bytes_of,
 )
 from vpp_deploy.errors import DatasetError
+from vpp_deploy.files.names import is_called
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 
@@ -99,9 +100,9 @@ def command(
         page.write(opened, Measured(checks, speeds, scores, moments, Path(source or "").name, film))
     for what, files, given in (("benchmark", benchmark, speeds), ("evaluate", evaluate, scores)):
         named = list(dict.fromkeys(name for one in given for name in one.bundles))
-        own = bundle.resolve().name  # the bundle may be given as `.`
-        if given and own not in named and opened.path.name not in named:
-            of = ", ".join(named[:_NAMED]) or "no bundle"
+        places = (opened.path, bundle.resolve())  # it may be given by a link
+        if given and not any(is_called(place, name) for place in places for name in named):
+            of, own = ", ".join(named[:_NAMED]) or "no bundle", places[1].name
             console.warn(f"{', '.join(map(str, files or ()))}: what `{what}` measured is of {of}, not of {own}")
     for note in read.notes if read else ():
         console.warn(note)

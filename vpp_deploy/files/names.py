@@ -1,9 +1,9 @@
-"""Names of files for libraries that take only UTF-8."""
+"""Names of files and folders: for libraries that take only UTF-8, and for tables."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,3 +37,20 @@ def utf8_name(path: Path) -> Iterator[str]:
         yield f"{alias}/{path.name}" if named else alias
     finally:
         os.close(descriptor)
+
+
+def distinct_names(paths: Sequence[Path]) -> list[str]:
+    """What paths are called in a table: the last name, or as many of the last ones as tell each from the others."""
+    parts = [Path(os.path.abspath(path)).parts for path in paths]
+    names = []
+    for own in parts:
+        others = [other for other in parts if other != own]
+        length = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own))
+        names.append(Path(*own[-length:]).as_posix())
+    return names
+
+
+def is_called(path: Path, name: str) -> bool:
+    """Whether a path has a name of `distinct_names`."""
+    wanted = Path(name).parts
+    return bool(wanted) and Path(os.path.abspath(path)).parts[-len(wanted) :] == wanted

@@ -15,6 +15,7 @@ from vpp_deploy.bundle.classification_manifest import ClassificationManifest
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DatasetError, UsageError, VideoError
+from vpp_deploy.files.names import distinct_names
 from vpp_deploy.media.kinds import IMAGE_SUFFIXES
 from vpp_deploy.media.overlap import ReadAhead
 from vpp_deploy.tasks.classification.evaluation.dataset import (
@@ -79,19 +80,20 @@ def evaluate(
     faults: dict[int, str] = {}
     runs: list[_Run] = []
     total = len(data.files) * len(bundles) * len(engines)
-    for bundle, manifest, (labels, _) in zip(bundles, manifests, matches, strict=True):
+    called = distinct_names([bundle.path for bundle in bundles])
+    for bundle, name, manifest, (labels, _) in zip(bundles, called, manifests, matches, strict=True):
         truths = [labels[label] for label in data.labels]
         for chosen in engines:
             engine = open_engine(bundle, chosen) if isinstance(chosen, str) else chosen
             if engine.manifest != bundle.manifest:
                 raise UsageError(f"the {engine.backend} engine was not made from bundle {bundle.path}")
             begin, answers = len(runs) * len(data.files), {}
-            what = f"{bundle.path.name}, {engine.backend}" if len(bundles) > 1 else engine.backend
+            what = f"{name}, {engine.backend}" if len(bundles) > 1 else engine.backend
             progress(begin, total, what)
             for number, scores in _probabilities(engine, data, faults):
                 answers[number] = _answer(scores, truths[number])
                 progress(begin + number + 1, total, f"{what}: {data.name(number)}")
-            runs.append(_Run(bundle, manifest, engine.backend, truths, answers))
+            runs.append(_Run(name, manifest, engine.backend, truths, answers))
     sound = [number for number in range(len(data.files)) if number not in faults]
     if not sound:
         raise DatasetError(f"{data.data}: every file has a fault, the first one: {next(iter(faults.values()))}")
@@ -133,7 +135,7 @@ def _manifests(bundles: Sequence[Bundle]) -> list[ClassificationManifest]:
 class _Run(NamedTuple):
     """An engine's answers, by the file's number."""
 
-    bundle: Bundle
+    bundle: str
     manifest: ClassificationManifest
     engine: str
     truths: Sequence[int]
@@ -193,7 +195,7 @@ def _scored(run: _Run, first: _Run | None, sound: Sequence[int]) -> Classificati
     every = [rank for own in ranks.values() for rank in own]
     same = [run.answers[number].best == first.answers[number].best for number in sound] if first else []
     return ClassificationRun(
-        bundle=run.bundle.path.name,
+        bundle=run.bundle,
         engine=run.engine,
         keep=manifest.model.keep_schedule,
         top1=_percent(every, 1),

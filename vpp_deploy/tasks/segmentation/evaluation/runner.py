@@ -15,6 +15,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DatasetError, UsageError, VideoError
+from vpp_deploy.files.names import distinct_names
 from vpp_deploy.tasks.engines import open_engine
 from vpp_deploy.tasks.segmentation.evaluation.dataset import Dataset, Skipped, Video, match_categories, open_dataset
 from vpp_deploy.tasks.segmentation.evaluation.engines import Mode, check_mode, engine_record
@@ -78,10 +79,10 @@ def evaluate(
     matches = [match_categories(dataset, manifest.class_names) for manifest in manifests]
     faults: dict[int, Skipped] = {}
     found: list[tuple[str, SegmentationManifest, str, dict[int, VideoPredictions]]] = []
-    stores = []
+    stores, called = [], distinct_names([one.path for one in bundles])
     done, total = count(), len(dataset.videos) * len(engines) * len(bundles)
     with ExitStack() as stack:
-        for one, manifest, categories in zip(bundles, manifests, matches, strict=True):
+        for one, name, manifest, categories in zip(bundles, called, manifests, matches, strict=True):
             for chosen in engines:
                 engine = open_engine(one, chosen, mode) if isinstance(chosen, str) else chosen
                 if engine.manifest != one.manifest:
@@ -92,13 +93,13 @@ def evaluate(
                     stack.callback(store.tidy)
                     stores.append(store)
                 predictions = {}
-                what = f"{one.path.name}, {engine.backend}" if len(bundles) > 1 else engine.backend
+                what = f"{name}, {engine.backend}" if len(bundles) > 1 else engine.backend
                 for video in dataset.videos:
                     progress(next(done), total, f"{what}: {video.name}")
                     if video.id not in faults:
                         with _noting(faults, video, dataset.keep_going):
                             predictions[video.id] = _predict(store, engine, video, categories)
-                found.append((one.path.name, manifest, engine.backend, predictions))
+                found.append((name, manifest, engine.backend, predictions))
         progress(next(done), total, "scores")
         sound = _sound(dataset, faults)
         runs = [_run(*run, mode, dataset, sound) for run in found]
@@ -106,7 +107,7 @@ def evaluate(
             for store in stores:
                 store.clear()
     return EvaluationReport(
-        bundle=bundles[0].path.name if len(bundles) == 1 else None,
+        bundle=called[0] if len(bundles) == 1 else None,
         data=str(dataset.folder),
         annotations=str(dataset.annotations),
         runs=tuple(runs),
