@@ -189,3 +189,22 @@ def test_the_parity_of_another_bundle_is_refused(
     outcome.assert_one_line_error(ExitCode.BAD_INPUT, "is the parity of another bundle")
     assert not (tmp_path / "page.html").exists()
     assert cli("report", own_bundle, "-o", tmp_path / "page.html", "--parity", check).code == 0
+
+
+def test_an_engine_that_is_damaged_is_said_on_the_page(
+    cli: Cli, micro_bundle: vpp_deploy.Bundle, tmp_path: Path
+) -> None:
+    bundle, out = Path(shutil.copytree(micro_bundle.path, tmp_path / "own.bundle")), tmp_path / "page.html"
+    engine = bundle / "engines" / "onnxruntime"
+
+    def text() -> str:
+        assert cli("report", bundle, "-o", out).code == 0
+        return " ".join(" ".join(Page(out).text).split())
+
+    assert "is of no use" not in text()
+    (engine / "step.onnx").write_bytes(b"cut")
+    assert "The onnxruntime engine is of no use: its file 'step.onnx' has 3 bytes" in text()
+    (engine / "engine.json").write_bytes(b"{")
+    assert "The onnxruntime engine is of no use: its record cannot be read" in text()
+    shutil.rmtree(engine)
+    assert "is of no use" not in text()

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,16 @@ def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRec
     return record
 
 
+def damage(bundle: Bundle, backend: str) -> str | None:
+    """What makes the engine that a bundle has useless on every machine, as a clause; None for nothing."""
+    folder = bundle.engine_folder(backend)
+    try:
+        record = EngineRecord.read(folder)
+    except (ValidationError, OSError) as error:
+        return f"its record cannot be read ({why(error)})"
+    return next(chain(_mismatches(bundle, backend, record), _damaged_files(folder, record)), None)
+
+
 def why(error: ValidationError | OSError) -> str:
     """Why a record cannot be read, as a clause."""
     if isinstance(error, OSError):
@@ -196,7 +207,15 @@ def check_gpu(record: EngineRecord, gpus: Sequence[Gpu], build_command: str) -> 
 
 
 def _problems(bundle: Bundle, backend: str, record: EngineRecord, backend_version: str) -> Iterator[str]:
-    folder = bundle.engine_folder(backend)
+    yield from _mismatches(bundle, backend, record)
+    if not _runs_on(record, backend_version):
+        yield f"it was built by version {record.backend_version}, this machine has {backend_version}"
+    if record.machine not in ("any", platform.machine()):
+        yield f"it was built for {record.machine}, this machine is {platform.machine()}"
+    yield from _damaged_files(bundle.engine_folder(backend), record)
+
+
+def _mismatches(bundle: Bundle, backend: str, record: EngineRecord) -> Iterator[str]:
     if record.backend != backend:
         yield f"its record is of {record.backend!r:.40}"
     if record.precision != bundle.manifest.precision:
@@ -205,10 +224,9 @@ def _problems(bundle: Bundle, backend: str, record: EngineRecord, backend_versio
     for name, digest in source.items():
         if record.source.get(name) != digest:
             yield f"it was built from another {name} ({record.source.get(name, 'none')[:12]}, now {digest[:12]})"
-    if not _runs_on(record, backend_version):
-        yield f"it was built by version {record.backend_version}, this machine has {backend_version}"
-    if record.machine not in ("any", platform.machine()):
-        yield f"it was built for {record.machine}, this machine is {platform.machine()}"
+
+
+def _damaged_files(folder: Path, record: EngineRecord) -> Iterator[str]:
     if not record.files:
         yield "its record lists no files"
     for name, problem in file_problems(folder, record.files):

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.arithmetic import count_arithmetic
-from vpp_deploy.engines.engine_record import EngineRecord
+from vpp_deploy.engines.engine_record import EngineRecord, damage
 from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.files.names import is_called
 from vpp_deploy.report import figures
@@ -34,6 +34,9 @@ def warnings(bundle: Bundle, checks: Sequence[Parity]) -> Iterator[str]:
     for check in checks:
         if not check.passed:
             yield f"Parity failed: the {check.backend} engine does not compute what PyTorch computes."
+    for backend in BACKENDS:
+        if bundle.engine_folder(backend).is_dir() and (problem := damage(bundle, backend)):
+            yield f"The {backend} engine is of no use: {problem}; build it again."
     if not checks and not summaries(bundle):
         yield "Parity with PyTorch has not been measured."
 
