@@ -216,7 +216,7 @@ def test_a_target_that_appears_meanwhile_is_not_overwritten(tmp_path: Path) -> N
 @pytest.mark.parametrize("target", ["nowhere/b", "file/b", "n" * 300], ids=["no parent", "parent is a file", "name"])
 def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, target: str) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write the bundle"):
+    with pytest.raises(OutputError, match=r"cannot write the bundle|is not a folder that exists"):
         BundleWriter(tmp_path / target).__enter__()
 
 

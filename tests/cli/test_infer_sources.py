@@ -64,7 +64,7 @@ def test_a_folder_for_several_inputs_has_no_name_of_a_file(
     cli: Cli, micro_bundle: Bundle, clips: Path, tmp_path: Path, option: str
 ) -> None:
     words = ["infer", micro_bundle.path, clips / "*.m*", option]
-    for name in ("all.npz", "all.mp4", "all.v2", "no/all.npz"):
+    for name in ("all.npz", "all.mp4", "all.v2"):
         cli(*words, tmp_path / name).assert_one_line_error(
             ExitCode.USAGE, f"{name}: outputs of several inputs", f"{Path(name).suffix} is the ending of a file"
         )
@@ -100,7 +100,7 @@ def test_outputs_of_several_inputs_do_not_meet_what_is_read(
     words = ["infer", micro_bundle.path, *two]
     cli(*words, "-o", clips).assert_one_line_error(ExitCode.USAGE, "a.mp4 would overwrite")
     cli(*words, "--json", clips / "a.mp4").assert_one_line_error(ExitCode.USAGE, ".mp4 is the ending of a file")
-    cli(*words, "--json", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "No such file")
+    cli(*words, "--json", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "is not a folder that")
     assert set(tmp_path.rglob("*")) == before
 
 

@@ -17,7 +17,7 @@ from vpp_deploy.bundle.reader import MANIFEST_FILE, Bundle
 from vpp_deploy.errors import BundleError, OutputError
 from vpp_deploy.files.atomic import new_folder
 from vpp_deploy.files.names import is_utf8
-from vpp_deploy.files.outputs import real_path
+from vpp_deploy.files.outputs import check_places, real_path
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
@@ -47,22 +47,31 @@ class BundleWriter:
         self._overwrite = overwrite
         self._block = ExitStack()
 
-    def __enter__(self) -> BundleWriter:
-        """Create the folder to write into.
+    def check(self) -> None:
+        """See, before any work, that there can be a bundle of that name.
 
         Raises:
-            OutputError: the target exists and may not be replaced, nothing can be created next to it, or its name is
-                not UTF-8.
+            OutputError: the target exists and may not be replaced, its folder is not there, or its name is not UTF-8.
         """
         if not is_utf8(self.target):
             raise OutputError(
                 f"cannot write the bundle {self.target}: its name is not UTF-8, and ONNX Runtime opens no other files: "
                 "choose another name"
             )
+        check_places(self.target)
         with self._output_errors():
             # Links are followed once, so that overwriting replaces the bundle and not a link to it.
             self._destination = real_path(self.target)
             self._check_target()
+
+    def __enter__(self) -> BundleWriter:
+        """Create the folder to write into.
+
+        Raises:
+            OutputError: see `check`; or nothing can be created next to the target.
+        """
+        self.check()
+        with self._output_errors():
             self.folder, self._move_into_place = self._block.enter_context(new_folder(self._destination))
         return self
 

@@ -13,6 +13,7 @@ from vpp_deploy.cli.json_file import report_file
 from vpp_deploy.cli.options import MaxMemoryOption, bytes_of
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
@@ -79,6 +80,7 @@ def command(
 
     if scores and plot is None:
         raise UsageError("--scores is for --plot; give both, or leave it out")
+    check_places(json, plot)
     read = None if source is None else InputFile(source)
     opened = [Bundle.open(path, max_memory=bytes_of(max_memory)) for path in bundles]
     inputs = [*bundles, *(scores or ()), *([source] if source else ())]

@@ -14,7 +14,7 @@ from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.json_file import report_file
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import UsageError
-from vpp_deploy.files.outputs import find_target, fitting, real_path
+from vpp_deploy.files.outputs import check_places, find_target, fitting, real_path
 from vpp_deploy.files.separation import check_files, check_outputs
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
@@ -108,9 +108,13 @@ def command(
         raise UsageError("evaluate: give a bundle or --predictions, one of them")
     if not bundle and (engine or work or images or mode != "topk"):
         raise UsageError("--predictions are scored as they are; leave out --engine, --images, --mode and --work")
+    check_places(json)
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.tasks import TASKS, evaluate, open_data
+    from vpp_deploy.tasks.engines import check_engines
 
+    engines = engine or ["onnxruntime"]
+    check_engines(engines)
     opened = [Bundle.open(path) for path in bundle or ()]
     read = [path for path in (data, annotations, predictions, *(bundle or ())) if path is not None]
     check_outputs([] if json is None else [json], inputs=read)
@@ -142,7 +146,7 @@ def command(
                 report = evaluate(
                     opened,
                     dataset,
-                    engine or ["onnxruntime"],
+                    engines,
                     progress=progress,
                     **options,
                 )

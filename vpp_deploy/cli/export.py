@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
@@ -18,6 +19,7 @@ from vpp_deploy.exporters.random_weights import RandomWeights
 from vpp_deploy.exporters.request import ExportRequest
 from vpp_deploy.families import FAMILIES, Family, family_of
 from vpp_deploy.files.limits import in_bytes
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST_SEED, make_options
 from vpp_deploy.terminal import console
@@ -100,6 +102,7 @@ def make_command() -> Callable[..., None]:
     ) -> None:
         if seed is not None and not random_weights:
             raise UsageError("--seed is for --random-weights; leave it out with other weights")
+        check_places(out)
         request = ExportRequest(
             model=model,
             out=out,
@@ -118,6 +121,7 @@ def make_command() -> Callable[..., None]:
         refuse_foreign(given, sources, family.name, model)
         options: Any = make_options(family.options, given, model)
         check_outputs([out], inputs=[] if checkpoint is None else [checkpoint])
+        BundleWriter(out, overwrite=overwrite).check()
         family.check(request, options)  # what is wrong with names and files fails before PyTorch is loaded
         _export(family, request, options)
 

@@ -20,6 +20,7 @@ from vpp_deploy.cli.options import (
 )
 from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, refuse_foreign, with_record_options
 from vpp_deploy.engines import BACKENDS
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST, make_options
 from vpp_deploy.tasks import TASKS
@@ -118,11 +119,12 @@ def make_command() -> Callable[..., None]:
             "timeout": timeout,
         }
         inputs = find_inputs(source)
+        others = {name: path for name, path in given.items() if name in running and isinstance(path, Path)}
+        check_places(out, json, *others.values())
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         task, model = TASKS[opened.manifest.task], opened.manifest.model.name
         run_options = {name: value for name, value in given.items() if name in running}
         refuse_foreign(run_options, tasks, task.name, model)
-        others = {name: path for name, path in run_options.items() if isinstance(path, Path)}
         wanted = Job(InputFile(inputs.locations[0], **reading), out, json, others)
         jobs = plan_jobs(inputs, wanted, reading, task.suffixes, together=task.together(opened.manifest))
         check_outputs([path for job in jobs for path in job.paths], inputs=[*source, *inputs.locations, bundle])

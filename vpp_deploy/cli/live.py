@@ -20,6 +20,7 @@ from vpp_deploy.cli.options import (
 from vpp_deploy.cli.record_options import Source, load_options_for, options_by_name, with_record_options
 from vpp_deploy.engines import BACKENDS
 from vpp_deploy.errors import VideoError
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.machine import available_processors
 from vpp_deploy.options import options_of
 from vpp_deploy.terminal import console
@@ -107,6 +108,7 @@ def make_command() -> Callable[..., None]:
         from vpp_deploy.tasks import TASKS
 
         folders = [folder for folder in (json, out) if folder is not None]
+        check_places(*folders)
         check_folders(folders)
         lists = SourceLists(source)
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))

@@ -21,6 +21,7 @@ from vpp_deploy.cli.options import (
     bytes_of,
 )
 from vpp_deploy.errors import OutputError, UsageError
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
@@ -94,6 +95,7 @@ def command(
     ] = 20,
 ) -> None:
     """Run the same frames through PyTorch and an engine, compare every output and state, and note it in the bundle."""
+    check_places(json, page)
     import torch  # noqa: F401 - without PyTorch, say so before anything else is done
 
     from vpp_deploy.bundle import Bundle

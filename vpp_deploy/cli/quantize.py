@@ -11,6 +11,7 @@ from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import BundleArgument, MaxMemoryOption, bytes_of
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.limits import in_bytes
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.options import MOST
 from vpp_deploy.terminal import console
 from vpp_deploy.terminal.progress import step_bar
@@ -75,10 +76,11 @@ def command(
     """Quantise the matrix products of a bundle, with ranges measured on data. Needs no PyTorch."""
     if percentile is not None and ranges != "percentile":
         raise UsageError("--percentile is for --ranges percentile; give both, or leave it out")
+    check_places(out)
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.cli.next_step import say_build
     from vpp_deploy.quantization.histogram import range_method
-    from vpp_deploy.quantization.quantizer import QuantizeOptions, quantize
+    from vpp_deploy.quantization.quantizer import QuantizeOptions, check_request, quantize
 
     options = QuantizeOptions(
         precision=precision,
@@ -89,6 +91,7 @@ def command(
         bound=auto,
     )
     opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
+    check_request(opened, data, out, options, overwrite=overwrite)
     with step_bar("quantising") as progress:
         made = quantize(opened, data, out, options, overwrite=overwrite, progress=progress)
     facts = made.manifest.quantization

@@ -17,6 +17,7 @@ from vpp_deploy.cli.options import (
 )
 from vpp_deploy.errors import DatasetError
 from vpp_deploy.files.names import is_called
+from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
 
@@ -66,6 +67,7 @@ def command(
     max_memory: MaxMemoryOption = None,
 ) -> None:
     """Write one HTML file that stands for itself: model, tokens and arithmetic, parity, frames, speed, accuracy."""
+    check_places(out)
     from vpp_deploy.report.needs import require
 
     require()

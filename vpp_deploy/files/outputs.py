@@ -131,8 +131,7 @@ class OutputFile:
             return
         self._target = target
         folder = self._target.parent
-        if not _is_folder(self.path, folder):
-            raise OutputError(f"{self.path}: {folder} is not a folder that exists; create it or choose another place")
+        _check_folder(self.path, folder)
         try:
             self._temporary = Temporary(self._target)
         except OSError as error:
@@ -253,6 +252,20 @@ def find_target(path: Path) -> Path | None:
     return real_path(path)
 
 
+def check_places(*paths: Path | None) -> None:
+    """See, before any work, that outputs lie in folders that are there; what writes them looks closer.
+
+    Args:
+        paths: files or folders to make, links followed; None for an output that is not asked for.
+
+    Raises:
+        OutputError: the folder of one is not there; and see `real_path`.
+    """
+    for path in paths:
+        if path is not None and not os.path.exists(path):
+            _check_folder(path, real_path(path).parent)
+
+
 def real_path(path: Path) -> Path:
     """An absolute path, links followed. It need not exist.
 
@@ -282,11 +295,13 @@ def fitting(name: str, suffix: str) -> str:
     return encoded[:room].decode(errors="ignore") + mark
 
 
-def _is_folder(path: Path, folder: Path) -> bool:
+def _check_folder(path: Path, folder: Path) -> None:
     try:
-        return folder.is_dir()
+        is_folder = folder.is_dir()
     except OSError as error:  # a folder before it cannot be searched
         raise OutputError(f"{path}: {folder} cannot be used: {error.strerror}; choose another place") from error
+    if not is_folder:
+        raise OutputError(f"{path}: {folder} is not a folder that exists; create it or choose another place")
 
 
 def _discard(writer: OutputWriter, error: BaseException) -> None:

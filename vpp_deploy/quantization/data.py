@@ -61,11 +61,7 @@ def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) ->
         VideoError: a file cannot be read; there are too few frames.
         UsageError: arrays that do not fit the model; fewer frames are allowed than it takes.
     """
-    least = FEWEST * (_EVERY if hold_out else 1)
-    why = " within a bound (--auto), of which a quarter is held out," if hold_out else ""
-    what = "image" if isinstance(manifest, ClassificationManifest) else "frame"
-    if frames < least:
-        raise UsageError(f"{frames} frames are not enough to quantise a model{why}: allow at least {least}")
+    least, why, what = check_frames(frames, manifest, hold_out=hold_out)
     sources = _sources(path)
     shortest = _SHORTEST if len(manifest.roles) > 1 else 1
     chosen = sources[:: -(-len(sources) // max(1, frames // shortest))]
@@ -85,6 +81,28 @@ def read_data(path: Path, manifest: Manifest, frames: int, *, hold_out: bool) ->
         clips = [part for clip in clips for part in _quarters(clip)]
     held_out = clips[_EVERY - 1 :: _EVERY]
     return Data([clip for number, clip in enumerate(clips) if number % _EVERY != _EVERY - 1], held_out)
+
+
+def check_frames(frames: int, manifest: Manifest, *, hold_out: bool) -> tuple[int, str, str]:
+    """See that enough frames are allowed.
+
+    Args:
+        frames: how many at most, in all.
+        manifest: of the model.
+        hold_out: some are kept for errors.
+
+    Returns:
+        The fewest that it takes, and for messages why, and what they are.
+
+    Raises:
+        UsageError: fewer are allowed.
+    """
+    least = FEWEST * (_EVERY if hold_out else 1)
+    why = " within a bound (--auto), of which a quarter is held out," if hold_out else ""
+    what = "image" if isinstance(manifest, ClassificationManifest) else "frame"
+    if frames < least:
+        raise UsageError(f"{frames} frames are not enough to quantise a model{why}: allow at least {least}")
+    return least, why, what
 
 
 def run_clips(engine: Engine, clips: Sequence[Clip], *, restart: bool) -> Iterator[int]:

@@ -23,7 +23,7 @@ from vpp_deploy.exporters.precision import PRECISIONS
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.quantization.calibration import Calibration, calibrate
 from vpp_deploy.quantization.casts import groups_of_products
-from vpp_deploy.quantization.data import Clip, read_data
+from vpp_deploy.quantization.data import Clip, check_frames, read_data
 from vpp_deploy.quantization.histogram import RangeMethod, range_method
 from vpp_deploy.quantization.products import Product, find_products, initial_values
 from vpp_deploy.quantization.qdq import FP8, INT8, QuantisedType
@@ -129,23 +129,13 @@ def quantize(
     """
     check_open(bundle)
     options = options or QuantizeOptions()
-    options.check()
-    check_float32(bundle)
-    if options.needs_data:
-        if data is None:
-            why = "bound" if options.precision not in QUANTISED_TYPES else f"range of {options.precision}"
-            raise UsageError(f"a {why} takes data to measure on: give a video or a folder of images")
-        BACKENDS["onnxruntime"].required_version()
-    elif data is not None:
-        raise UsageError(f"{options.precision} without a bound measures nothing: leave the data out, or give a bound")
-    source, path = bundle.manifest, Path(data) if data is not None else None
-    check_outputs([Path(out)], inputs=[bundle.path] if path is None else [bundle.path, path])
+    path = Path(data) if data is not None else None
+    check_request(bundle, path, Path(out), options, overwrite=overwrite)
+    source = bundle.manifest
     with BundleWriter(Path(out), overwrite=overwrite) as writer:
         progress("reading", 0.0)
         shown = read_data(path, source, options.frames, hold_out=options.bound is not None) if path else None
         reduction, calibration = _reduction(bundle, options, shown.calibration if shown else (), progress)
-        if not any(map(reduction.groups, source.roles)):
-            raise UsageError(f"bundle {bundle.path}: no product has a constant weight, so there is nothing to quantise")
         kept: Sequence[str] = ()
         search: QuantizationSearch | None = None
         if options.bound is not None and shown:
@@ -172,6 +162,26 @@ def quantize(
         )
 
 
+def check_request(bundle: Bundle, data: Path | None, out: Path, options: QuantizeOptions, *, overwrite: bool) -> None:
+    """See, before any work, that what is asked of `quantize` makes sense.
+
+    Raises:
+        UsageError, DependencyError, OutputError: see there.
+    """
+    options.check()
+    check_float32(bundle)
+    if options.needs_data:
+        if data is None:
+            why = "bound" if options.precision not in QUANTISED_TYPES else f"range of {options.precision}"
+            raise UsageError(f"a {why} takes data to measure on: give a video or a folder of images")
+        BACKENDS["onnxruntime"].required_version()
+        check_frames(options.frames, bundle.manifest, hold_out=options.bound is not None)
+    elif data is not None:
+        raise UsageError(f"{options.precision} without a bound measures nothing: leave the data out, or give a bound")
+    check_outputs([out], inputs=[bundle.path] if data is None else [bundle.path, data])
+    BundleWriter(out, overwrite=overwrite).check()
+
+
 def check_float32(bundle: Bundle) -> None:
     """See that a bundle can be quantised.
 
@@ -192,10 +202,15 @@ def _reduction(
 ) -> tuple[Reduction, Calibration | None]:
     roles = bundle.manifest.roles
     casting = PRECISIONS[options.precision].casting
+    nothing = f"bundle {bundle.path}: no product has a constant weight, so there is nothing to quantise"
     if casting:
-        graphs = {role: checked_graph(bundle, role).graph for role in roles}
-        return Casts(casting, {role: groups_of_products(graph, casting) for role, graph in graphs.items()}), None
+        groups = {role: groups_of_products(checked_graph(bundle, role).graph, casting) for role in roles}
+        if not any(groups.values()):
+            raise UsageError(nothing)
+        return Casts(casting, groups), None
     products = {role: _products(bundle, role, options.convolutions) for role in roles}
+    if not any(products.values()):
+        raise UsageError(nothing)
     frames = max(1, sum(map(len, clips)))
     calibration = calibrate(bundle, products, clips, lambda done: progress("ranges", done / frames))
     ranges = {role: calibration.ranges(role, options.method, options.percentile) for role in roles}
