@@ -191,6 +191,15 @@ def test_a_submission_has_the_numbers_of_a_data_set(cli: Cli, micro_bundle: Bund
     cli(*words, "--annotations", annotations).assert_one_line_error(ExitCode.BAD_INPUT, "none of its videos is 'z'")
 
 
+def test_lines_of_pictures_of_one_name_are_told_apart(cli: Cli, papr_bundle: Bundle, out: Path, tmp_path: Path) -> None:
+    for place in ("1.png", "a/1.png", "a/b/1.png"):
+        (tmp_path / "photos" / place).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (90, 60), (50, 90, 30)).save(tmp_path / "photos" / place)
+    done(cli("batch", papr_bundle.path, tmp_path / "photos", "-o", out, "--no-parquet"))
+    shards = [f"{place}/pictures-000000" for place in ("pictures", "a", "a/b")]
+    assert [line["name"] for shard in shards for line in lines(out, shard)] == ["1.png", "a/1.png", "a/b/1.png"]
+
+
 def test_images_for_a_classifier_in_shards(cli: Cli, papr_bundle: Bundle, out: Path, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     photos = tmp_path / "photos"

@@ -254,3 +254,20 @@ def test_a_pipe_that_has_fallen_silent_keeps_no_signal_from_ending_the_run(
     assert process.returncode == 128 + signal.SIGTERM
     assert "stopped by SIGTERM; the results until then are in" in err
     assert len(lines_of(tmp_path / "x.jsonl.partial")) > 0
+
+
+def test_lines_of_pictures_of_one_name_are_told_apart_by_a_model_that_tracks(
+    cli: Cli, micro_bundle: Bundle, tmp_path: Path
+) -> None:
+    for folder in ("a", "b/c"):
+        (tmp_path / folder).mkdir(parents=True)
+        for name in ("1.png", f"{folder[0]}.png"):
+            Image.new("RGB", (90, 60), (90, 90, 90)).save(tmp_path / folder / name)
+    lines = tmp_path / "lines"
+    pictures = [tmp_path / "a" / "1.png", tmp_path / "b" / "c" / "1.png"]
+    assert cli("infer", micro_bundle.path, *pictures, "--json", lines).code == 0
+    names = {path.name: [line["name"] for line in lines_of(path)] for path in lines.iterdir()}
+    assert names == {"1.jsonl": ["a/1.png"], "1-2.jsonl": ["b/c/1.png"]}
+    others = [tmp_path / "a" / "a.png", tmp_path / "b" / "c" / "b.png"]
+    assert cli("infer", micro_bundle.path, *others, "--json", lines).code == 0
+    assert [line["name"] for name in "ab" for line in lines_of(lines / f"{name}.jsonl")] == ["a.png", "b.png"]

@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.outputs import fitting
+from vpp_deploy.media.image_folder_reader import names_of
 from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.inputs import Inputs, output_names
+from vpp_deploy.media.kinds import IMAGE_SUFFIXES
 from vpp_deploy.media.probe import is_still
 
 _JSON_LINES: Final = ".jsonl"
@@ -61,14 +63,16 @@ def plan_jobs(
         return [Job(read, wanted.output, wanted.json, wanted.others)]
     check_folders(wanted.paths)
     jobs = []
+    pictures = [location for location in locations if Path(location).suffix.lower() in IMAGE_SUFFIXES]
+    called = dict(zip(pictures, names_of([Path(picture) for picture in pictures]), strict=True))
     for location, name in zip(locations, output_names(locations), strict=True):
         # A folder of pictures that have nothing to do with each other, perhaps not even their size, is no video.
-        pictures = together and os.path.isdir(location)
-        suffix = suffixes[is_still(location)] if wanted.output and not pictures else ""
+        a_folder = together and os.path.isdir(location)
+        suffix = suffixes[is_still(location)] if wanted.output and not a_folder else ""
         others = {option: folder / fitting(name, _OTHERS) for option, folder in wanted.others.items()}
         jobs.append(
             Job(
-                InputFile(location, **reading),
+                InputFile(location, **reading, prefix=called.get(location, "").removesuffix(Path(location).name)),
                 wanted.output and wanted.output / fitting(name, suffix),
                 wanted.json and wanted.json / fitting(name, _JSON_LINES),
                 others,

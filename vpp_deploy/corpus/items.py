@@ -49,12 +49,14 @@ class Item:
         files: a video, or pictures in their order.
         pictures: whether they are pictures of one folder.
         whole: of pictures: whether they are all that the folder has.
+        prefix: of pictures that have nothing to do with each other: their folder, with which their names begin.
     """
 
     name: str
     files: tuple[SourceFile, ...]
     pictures: bool = False
     whole: bool = False
+    prefix: str = ""
 
     @property
     def size(self) -> int:
@@ -85,7 +87,7 @@ def make_items(files: Iterable[SourceFile], shard: int | None) -> tuple[list[Ite
         else:
             others[suffix or "without extension"] += 1
     for folder, found in pictures.items():
-        items += _of_folder("pictures" if folder == "." else folder, found, shard)
+        items += _of_folder(folder, found, shard)
     items.sort(key=lambda item: natural_order(item.name))
     counts = Counter(item.name for item in items)
     if doubled := [name for name, count in counts.items() if count > 1]:
@@ -95,12 +97,13 @@ def make_items(files: Iterable[SourceFile], shard: int | None) -> tuple[list[Ite
 
 
 def _of_folder(folder: str, found: Sequence[SourceFile], shard: int | None) -> Iterator[Item]:
+    name, prefix = ("pictures", "") if folder == "." else (folder, f"{folder}/")
     ordered = sorted(found, key=lambda file: natural_order(PurePosixPath(file.name).name))
     if shard is None:
-        yield Item(folder, tuple(ordered), pictures=True, whole=not any(file.named for file in ordered))
+        yield Item(name, tuple(ordered), pictures=True, whole=not any(file.named for file in ordered))
         return
     for start in range(0, len(ordered), shard):
-        yield Item(f"{folder}/pictures-{start:06d}", tuple(ordered[start : start + shard]), pictures=True)
+        yield Item(f"{name}/pictures-{start:06d}", tuple(ordered[start : start + shard]), pictures=True, prefix=prefix)
 
 
 def no_items(corpus: str, left_out: str | None) -> VideoError:

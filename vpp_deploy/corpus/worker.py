@@ -124,7 +124,7 @@ class Worker:
         except VideoError as error:  # a network that was away may be back
             return Outcome(problem=str(error))
         lines, overlay = folder / "lines.jsonl", folder / "overlay.mp4" if self._setup.overlays else None
-        given = InputFile(source, stream=self._setup.stream, max_pixels=self._setup.max_pixels)
+        given = InputFile(source, stream=self._setup.stream, max_pixels=self._setup.max_pixels, prefix=job.item.prefix)
         try:
             with _heard() as said:
                 request = RunRequest(given, overlay, lines, self._setup.max_frames)

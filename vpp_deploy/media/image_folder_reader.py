@@ -32,6 +32,7 @@ class Images:
         notes: what there is to say about them.
         max_pixels: the most that one may have.
         selection: which of them.
+        prefix: what their names begin with.
 
     Raises:
         UsageError: they are to be chosen by time, which they do not have.
@@ -47,12 +48,13 @@ class Images:
         notes: Notes | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         selection: Selection = ALL,
+        prefix: str = "",
     ) -> None:
         if selection.timed:
             raise UsageError(f"{files[0]}: images have no times to choose by; leave start and end out, or use every")
         self.files = files[:: selection.every]
         self.frame_count: int | None = len(self.files)
-        self._notes, self._max_pixels = notes or Notes(Path()), max_pixels
+        self._notes, self._max_pixels, self._prefix = notes or Notes(Path()), max_pixels, prefix
 
     @property
     def notes(self) -> Sequence[str]:
@@ -69,7 +71,7 @@ class Images:
         for file, name in zip(self.files, names_of(self.files), strict=True):
             with PictureFile(file, self._max_pixels) as picture:
                 image = picture.read(self._notes)
-            yield Picture(image, name=name)
+            yield Picture(image, name=self._prefix + name)
 
     def close(self) -> None:
         """Nothing to release: each image is closed after decoding."""
@@ -84,7 +86,13 @@ def names_of(files: Sequence[Path]) -> list[str]:
     return [Path(os.path.relpath(file, common)).as_posix() for file in files]
 
 
-def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS, selection: Selection = ALL) -> Images:
+def images_of(
+    folder: Path,
+    notes: Notes,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    selection: Selection = ALL,
+    prefix: str = "",
+) -> Images:
     """The images of a folder in natural order: `2.png` comes before `10.png`. Hidden files are left out.
 
     Args:
@@ -92,6 +100,7 @@ def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS, 
         notes: are told what else is there.
         max_pixels: the most that an image may have.
         selection: which of them.
+        prefix: what their names begin with.
 
     Raises:
         VideoError: the folder has no images, or cannot be listed.
@@ -112,7 +121,7 @@ def images_of(folder: Path, notes: Notes, max_pixels: int = DEFAULT_MAX_PIXELS, 
         raise VideoError(f"{folder}: no images in this folder{_instead(others)}{remedy}")
     if others:
         notes.add(f"left out {_counted(others)}{remedy}")
-    return Images(sorted(images, key=lambda file: natural_order(file.name)), notes, max_pixels, selection)
+    return Images(sorted(images, key=lambda file: natural_order(file.name)), notes, max_pixels, selection, prefix)
 
 
 def natural_order(name: str) -> tuple[list[tuple[int, str]], str]:

@@ -31,6 +31,7 @@ class InputFile(os.PathLike[str]):
         selection: which part of it.
         timeout: seconds that an address on the network is waited for, when it is opened and for each packet.
         further: images that follow the one at `path`, as those of a folder do.
+        prefix: what the names of images begin with, so that those of other inputs are told apart: `holiday/`.
 
     Args:
         path: a video, an image or a folder of images; an address (`rtsp://`, `http://`, …); the number of a camera; or
@@ -42,6 +43,7 @@ class InputFile(os.PathLike[str]):
         every: take the first of so many frames.
         timeout: see the attribute; None for 10.
         further: see the attribute.
+        prefix: see the attribute.
 
     Raises:
         UsageError: the path is empty, or a number is out of its range.
@@ -58,6 +60,7 @@ class InputFile(os.PathLike[str]):
         every: int | None = None,
         timeout: float | None = None,
         further: Sequence[str] = (),
+        prefix: str = "",
     ) -> None:
         self.path = f"camera:{path}" if isinstance(path, int) else os.fspath(path)
         if not self.path:
@@ -72,6 +75,7 @@ class InputFile(os.PathLike[str]):
             raise UsageError(f"timeout is {timeout}; give seconds above 0")
         self.timeout = NETWORK_SECONDS if timeout is None else timeout
         self.further = tuple(further)
+        self.prefix = prefix
         self.selection = Selection(_seconds("start", start) or Fraction(0), _seconds("end", end), every or 1)
         self.stream = stream
         self.max_pixels = max_pixels or DEFAULT_MAX_PIXELS

@@ -54,7 +54,7 @@ def _stored(given: InputFile) -> Source:
         raise VideoError(_missing(path))
     notes = Notes(path)
     if is_folder:
-        source: Source = images_of(path, notes, max_pixels, selection)
+        source: Source = images_of(path, notes, max_pixels, selection, given.prefix)
     elif not is_file:
         raise VideoError(
             f"{path}: not a regular file but a device, pipe or socket; save the video to a file first, or give - and "
@@ -104,7 +104,7 @@ def _picture(path: Path, notes: Notes, given: InputFile) -> Source:
     if file.animated and not given.further:
         return Animation(file, notes, given.selection)
     file.close()
-    return Images([path, *map(Path, given.further)], notes, given.max_pixels, given.selection)
+    return Images([path, *map(Path, given.further)], notes, given.max_pixels, given.selection, given.prefix)
 
 
 def _missing(path: Path) -> str:
