@@ -115,7 +115,7 @@ def test_a_model_that_cannot_be_exported(words: list[str], cli: Cli, out: Path) 
 
 def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path, bundle: Path) -> None:
     weights = [*EXPORT, "--random-weights"]
-    cli(*weights, "-o", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "cannot write")
+    cli(*weights, "-o", tmp_path / "no" / "folder").assert_one_line_error(ExitCode.BAD_INPUT, "is not a folder that")
     cli(*weights, "-o", bundle).assert_one_line_error(ExitCode.BAD_INPUT, "exists already", "--overwrite")
     precious = tmp_path / "precious"
     precious.mkdir()
@@ -144,20 +144,20 @@ def test_export_says_what_it_made_and_how_to_go_on(
         9,
         "--selection-noise",
         "--precision",
-        "bfloat16",
+        "float16",
         "--overwrite",
         "-o",
         bundle,
     )
     assert outcome.code == 0
     assert f"{bundle}: vpp-micro, keep schedule 0.55, 128x192" in outcome.out
-    assert ", bfloat16, " in outcome.out
+    assert ", float16, " in outcome.out
     assert outcome.out.endswith(f"next: vpp-deploy build-engine {bundle}\n")
     assert outcome.err.startswith("warning: the weights are random")
     request = asked["request"]
     assert (request.model, request.out, request.checkpoint) == ("vpp-micro", bundle, None)
     assert (request.keep, request.size, request.random_weights.seed) == ("0.4", (64, 96), 3)
-    assert (request.precision, request.overwrite) == ("bfloat16", True)
+    assert (request.precision, request.overwrite) == ("float16", True)
     assert asked["options"] == vpp_options.VppOptions(None, 7, 9, selection_noise=True)
 
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import typer
 
-from vpp_deploy.bundle.writer import BundleWriter
 from vpp_deploy.cli.help_pages import flag
 from vpp_deploy.cli.options import parse_size
 from vpp_deploy.cli.record_options import Source, options_by_name, refuse_foreign, with_record_options
@@ -121,6 +120,8 @@ def make_command() -> Callable[..., None]:
         refuse_foreign(given, sources, family.name, model)
         options: Any = make_options(family.options, given, model)
         check_outputs([out], inputs=[] if checkpoint is None else [checkpoint])
+        from vpp_deploy.bundle.writer import BundleWriter  # not above: help pages do without numpy and onnx
+
         BundleWriter(out, overwrite=overwrite).check()
         family.check(request, options)  # what is wrong with names and files fails before PyTorch is loaded
         _export(family, request, options)

@@ -123,9 +123,10 @@ def _advice(bundle: Bundle) -> str:
     precision = bundle.manifest.precision
     if precision not in BACKEND.lacks:
         return ""
-    others = ", ".join(name for name, backend in BACKENDS.items() if precision not in backend.lacks)
+    others = [name for name, backend in BACKENDS.items() if precision not in backend.lacks]
     return (
-        f"; its CPU provider lacks kernels for {precision}: take float16 or float32, or another engine, one of {others}"
+        f"; its CPU provider lacks kernels for {precision}: make the bundle with --precision float16 or float32, or "
+        f"build for {' or '.join(others)}"
     )
 
 
