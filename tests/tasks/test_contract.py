@@ -69,7 +69,7 @@ def put(value: Any, *place: str | int) -> Change:
         ("classification", put(["one"], "class_names"), "has logits as float32"),
         ("classification", put([], "class_names"), "knows no class"),
         ("classification", put(5, "batch"), "as uint8"),
-        ("classification", put({"frames": 10**9, "sampling": 1}, "clip"), "GB of memory"),
+        ("classification", put({"frames": 10**9, "sampling": 1}, "clip"), "TB of memory"),
         ("classification", put({"frames": 2, "sampling": 1}, "clip"), "has no input"),
         ("classification", put([1, 1], "pruning_points", 0, "grid"), "instead of float32"),
         ("classification", put(1, "pruning_points", 0, "kept"), "instead of int32"),
