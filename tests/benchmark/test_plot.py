@@ -16,7 +16,7 @@ from tests.benchmark.reports import report_of
 from vpp_deploy.benchmark.plot import PlotFile, Point, pareto_front, points_of
 from vpp_deploy.errors import UsageError
 
-POINTS = st.lists(st.builds(Point, st.just("p"), st.floats(0.1, 1e4), st.floats(0, 100)), max_size=20)
+POINTS = st.lists(st.builds(Point, st.just("p"), st.just("e"), st.floats(0.1, 1e4), st.floats(0, 100)), max_size=20)
 
 
 @given(POINTS)

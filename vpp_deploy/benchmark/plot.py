@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -17,18 +18,21 @@ from vpp_deploy.report.measurements import METRICS
 FORMATS: Final = (".svg", ".png", ".pdf")
 _SCHEMA: Final = 1
 _MOST_BYTES: Final = 16_000_000
+_MARKERS: Final = "os^Dvp*X"
 
 
 class Point(NamedTuple):
     """A candidate in the plane.
 
     Attributes:
-        name: bundle, and engine where there are several.
+        bundle: its name.
+        engine: which ran.
         milliseconds: median of a call.
         accuracy: in percent.
     """
 
-    name: str
+    bundle: str
+    engine: str
     milliseconds: float
     accuracy: float
 
@@ -100,15 +104,10 @@ def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tup
         UsageError: none was scored, or not all that were by one metric.
     """
     key, scored = _common_metric(((one.bundle, one.engine) for one in report.candidates), runs)
-    drawn = [one for one in report.candidates if (one.bundle, one.engine) in scored]
-    several = len({one.engine for one in drawn}) > 1
     return METRICS[key], [
-        Point(
-            one.bundle.removesuffix(".bundle") + several * f" {one.engine}",
-            1e3 * one.latency.median,
-            scored[one.bundle, one.engine],
-        )
-        for one in drawn
+        Point(one.bundle, one.engine, 1e3 * one.latency.median, scored[one.bundle, one.engine])
+        for one in report.candidates
+        if (one.bundle, one.engine) in scored
     ]
 
 
@@ -168,22 +167,29 @@ def _no_evaluation(path: Path) -> str:
 def _picture(points: Sequence[Point], label: str, form: str) -> bytes:
     from matplotlib.figure import Figure  # without pyplot, which would look for a display
 
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(figsize=(9, 4.5), layout="constrained")
     axes = figure.subplots()
-    axes.plot(*zip(*((p.milliseconds, p.accuracy) for p in pareto_front(points)), strict=True), color="0.7", zorder=1)
-    slowest = max(point.milliseconds for point in points)
+    axes.plot(
+        *zip(*((p.milliseconds, p.accuracy) for p in pareto_front(points)), strict=True),
+        color="0.7",
+        zorder=1,
+        label="beaten by none",
+    )
+    colours = {bundle: f"C{number % 10}" for number, bundle in enumerate(dict.fromkeys(p.bundle for p in points))}
+    markers = dict(zip(dict.fromkeys(p.engine for p in points), cycle(_MARKERS)))
     for point in points:
-        axes.scatter(point.milliseconds, point.accuracy, zorder=2)
-        name = point.name.replace("$", r"\$")  # a dollar sign begins a formula
-        left = point.milliseconds > slowest / 2  # of its point, where there is more room
-        axes.annotate(
-            name,
-            (point.milliseconds, point.accuracy),
-            (-5 if left else 5, 5),
-            textcoords="offset points",
-            horizontalalignment="right" if left else "left",
-            fontsize=8,
+        name = f"{point.bundle.removesuffix('.bundle')}, {point.engine}".replace("$", r"\$")  # else it begins a formula
+        axes.scatter(
+            point.milliseconds,
+            point.accuracy,
+            color=colours[point.bundle],
+            marker=markers[point.engine],
+            label=name,
+            alpha=0.85,
+            zorder=2,
         )
+    slowest = max(point.milliseconds for point in points)
+    figure.legend(loc="outside right upper", fontsize=8, frameon=False)
     axes.set_xlabel("ms a call, median")
     axes.set_ylabel(f"{label}, %")
     axes.set_xlim(0, 1.1 * slowest)
