@@ -64,14 +64,15 @@ def test_a_folder_for_several_inputs_has_no_name_of_a_file(
     cli: Cli, micro_bundle: Bundle, clips: Path, tmp_path: Path, option: str
 ) -> None:
     words = ["infer", micro_bundle.path, clips / "*.m*", option]
-    for name in ("all.npz", "all.mp4", "all.v2"):
+    for name in ("all.npz", "all.MP4", "all.json"):
         cli(*words, tmp_path / name).assert_one_line_error(
             ExitCode.USAGE, f"{name}: outputs of several inputs", f"{Path(name).suffix} is the ending of a file"
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips"]
-    (tmp_path / "all.v2").mkdir()
-    assert cli(*words, tmp_path / "all.v2").code == 0
-    assert len(list((tmp_path / "all.v2").iterdir())) == 2
+    (tmp_path / "all.npz").mkdir()
+    for name in ("all.npz", "all.v2"):
+        assert cli(*words, tmp_path / name).code == 0
+        assert len(list((tmp_path / name).iterdir())) == 2
 
 
 def test_a_list_of_one_makes_folders_too(cli: Cli, micro_bundle: Bundle, clips: Path, tmp_path: Path) -> None:

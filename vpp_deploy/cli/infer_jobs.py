@@ -15,9 +15,12 @@ from vpp_deploy.media.input_file import InputFile
 from vpp_deploy.media.inputs import Inputs, output_names
 from vpp_deploy.media.kinds import IMAGE_SUFFIXES
 from vpp_deploy.media.probe import is_still
+from vpp_deploy.media.writer import FORMATS
 
 _JSON_LINES: Final = ".jsonl"
 _OTHERS: Final = ".json"
+_FILES: Final = frozenset((*FORMATS, *IMAGE_SUFFIXES, ".avi", ".webm", ".json", ".jsonl", ".csv", ".npy", ".npz"))
+"""Endings that name a file; a folder may well be called run.2, or front.left."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +88,10 @@ def check_folders(paths: Sequence[Path]) -> None:
     """See that outputs of several inputs have names of folders: those that end as files do are mistakes.
 
     Raises:
-        UsageError: a name has an extension, and no folder has that name.
+        UsageError: a name has the extension of a file, and no folder has that name.
     """
     for path in paths:
-        if path.suffix and not os.path.isdir(path):
+        if path.suffix.lower() in _FILES and not os.path.isdir(path):
             raise UsageError(
                 f"{path}: outputs of several inputs go into a folder, and {path.suffix} is the ending of a file; leave "
                 "it out, or make the folder first"
