@@ -307,8 +307,12 @@ def test_tensorrt_rtx_builds_a_quantised_step(
         words = ("--data", clip, "-o", made, "--frames", 8, "--precision", "fp8")
         assert cli("quantize", micro_bundle.path, *words).code == 0
         bundle = Bundle.open(made)
+    facts = bundle.manifest.quantization
+    assert facts is not None
     with lowered_graph(bundle, "step", tmp_path, "tensorrt") as path:
+        counts = {kind.name.lower(): count for kind, count in quantised_products(path).items() if kind is not None}
         build_tensorrt_engine(path, tmp_path / "engine", backend="tensorrt-rtx", options=FOR_ADA)
+    assert counts == {precision: facts.products["step"]}
     assert (tmp_path / "engine").stat().st_size > 0
 
 
