@@ -10,6 +10,7 @@ from pathlib import Path
 
 import filelock
 import hypothesis
+import numpy as np
 import pytest
 
 import vpp_deploy
@@ -54,6 +55,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         order = {REPOSITORY / "tests" / name: place for place, name in enumerate(LONGEST)}
         items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def denormals_stay() -> Iterator[None]:
+    """No module leaves the thread of the tests another floating-point mode, as runtimes like to do."""
+    yield
+    assert np.float32(2.0**-126) * np.float32(0.5) == 2.0**-127, "a test, or what it calls, has turned denormals off"
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

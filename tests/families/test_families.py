@@ -272,10 +272,10 @@ def test_a_family_whose_options_clash_stops_nobody(
     app = typer.Typer()
     app.command()(export_command.make_command())
     command = typer.main.get_command(app)
-    command.main(["mine:small", "--size", "64x96", "--batch", "2", "-o", str(tmp_path)], standalone_mode=False)
+    command.main(["mine:small", "--size", "64x96", "--batch", "2", "-o", str(tmp_path / "new")], standalone_mode=False)
     assert asked == ["mine:small"]
     with pytest.raises(UsageError, match=message):
-        command.main([f"{name}:small", "-o", str(tmp_path)], standalone_mode=False)
+        command.main([f"{name}:small", "-o", str(tmp_path / "new")], standalone_mode=False)
 
 
 def test_the_whole_command_line_lives_with_a_broken_package(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
-from vpp_deploy.engines.denormals import denormals_as_zero
+from vpp_deploy.engines.denormals import controlled, denormals_as_zero
 from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.graph_check import engine_graph_problems
 from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NativeLibrary
@@ -36,7 +36,6 @@ def session_options(threads: int | None, profile: Path | None = None) -> Any:
     options.log_severity_level = 4  # nothing but its end: what it raises is told as an error of ours
     # Workers that wait for the next run must not take the processors from what runs between two frames.
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")  # in the threads that it makes
     # ONNX Runtime's own default counts cores, and overlooks affinities.
     options.intra_op_num_threads = threads or available_processors()
     if profile is not None:
@@ -106,6 +105,8 @@ class Session:
         self._error, self._label, self._advice = error, label, advice
         if folder is not None:
             options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+        if controlled():  # for the threads that it makes; the process's first session sets this one too, for good
+            options.add_session_config_entry("session.set_denormal_as_zero", "1")
         with self.translated(f"cannot load {label}"), denormals_as_zero():
             self.native: Any = onnxruntime.InferenceSession(
                 model,

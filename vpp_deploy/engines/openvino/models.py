@@ -103,16 +103,26 @@ def settings(options: OpenVinoLoadOptions) -> dict[str, Any]:
         if options.threads is not None:
             raise UsageError(f"threads is {options.threads} for the device {options.device!r:.40}; leave it out")
         return chosen
-    flushing = {"CPU_DENORMALS_OPTIMIZATION": True} if controlled() else {}
-    return {
-        **chosen,
-        **flushing,
+    return chosen | {
         # With two, OpenVINO 2026.4 computes the portable form of deformable attention wrongly.
         "NUM_STREAMS": 1,
         "INFERENCE_NUM_THREADS": options.threads or available_processors(),
         # Bound to processors, the threads of two engines would share some and leave others idle.
         "ENABLE_CPU_PINNING": False,
     }
+
+
+def compiled(core: openvino.Core, model: openvino.Model, options: OpenVinoLoadOptions) -> openvino.CompiledModel:
+    """A model for a device. On processors, denormals are zero.
+
+    Raises:
+        UsageError: see `settings`.
+    """
+    chosen = settings(options)
+    if options.device == _ON_PROCESSOR and controlled():  # it sets the mode of the thread that calls it, too, for good
+        chosen["CPU_DENORMALS_OPTIMIZATION"] = True
+    with denormals_as_zero():
+        return core.compile_model(model, options.device, chosen)
 
 
 class Graph:
@@ -166,7 +176,8 @@ def load_graph(
     """
     layers, weights = files.path(f"{role}.xml").absolute(), files.path(f"{role}.bin").absolute()
     label = f"the engine file {layers}"
-    chosen, core = settings(options), openvino.Core()
+    settings(options)  # what contradicts itself is said first
+    core = openvino.Core()
     if options.device not in (found := core.available_devices):
         raise DeviceError(
             f"OpenVINO {_release()} finds no device {options.device!r:.40} here; it has {', '.join(found) or 'none'}"
@@ -176,8 +187,7 @@ def load_graph(
             model = core.read_model(source, data)
         for problem in model_problems(model, manifest, role, files.sizes[weights.name], max_memory):
             raise IncompatibleEngineError(f"{label} {problem}{files.advice}")
-        with denormals_as_zero():
-            return Graph(core.compile_model(model, options.device, chosen), label, files.advice)
+        return Graph(compiled(core, model, options), label, files.advice)
 
 
 def _release() -> str:
