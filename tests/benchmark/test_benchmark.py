@@ -190,3 +190,12 @@ def test_bundles_of_one_name_are_told_apart(bundles: dict[str, Bundle], cli: Cli
     words = ("report", places[1], "--benchmark", report, "--evaluate", scores, "-o", tmp_path / "page.html")
     outcome = cli(*words)
     assert (outcome.code, outcome.err) == (0, "")
+    manifest = json.loads((places[1] / "manifest.json").read_text())
+    manifest["class_names"].reverse()
+    (places[1] / "manifest.json").write_text(json.dumps(manifest))
+    assert cli("evaluate", places[0], "--data", tmp_path / "data", "--json", scores).code == 0
+    outcome = cli("benchmark", places[1], "--plot", plot, "--scores", scores)  # of the other one, called the same
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "same.bundle is another bundle of that name, or was made anew")
+    outcome = cli("report", places[1], "--evaluate", scores, "-o", tmp_path / "page.html")
+    assert outcome.code == 0
+    assert outcome.err.endswith("what `evaluate` measured is of same.bundle, not of same.bundle as it is now\n")

@@ -254,3 +254,19 @@ def test_manifests_of_this_version_fit_the_json_schema(name: str, problems: Call
     for task in MANIFESTS.keys() - {upgraded["model"]["task"]}:
         assert problems(upgraded | {"model": upgraded["model"] | {"task": task}})
     assert problems(upgraded | {"surprise": 1})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_hash_of_a_bundle_is_of_what_it_computes_not_of_when_it_was_made(name: str) -> None:
+    manifest = validated(content_of(name))
+    made = manifest.provenance.model_copy(update={"created": "2001-01-01T00:00:00+00:00", "vpp_deploy": "9"})
+    assert manifest.model_copy(update={"provenance": made}).bundle_hash == manifest.bundle_hash
+    assert validated(manifest.model_dump(mode="json")).bundle_hash == manifest.bundle_hash
+    step = manifest.graphs[manifest.roles[-1]].file
+    record = manifest.files[step].model_copy(update={"sha256": 64 * "0"})
+    others = [
+        manifest.model_copy(update={"files": {**manifest.files, step: record}}),
+        manifest.model_copy(update={"precision": "float16"}),
+        *(validated(content_of(other)) for other in NAMES if other != name),
+    ]
+    assert manifest.bundle_hash not in {other.bundle_hash for other in others}

@@ -128,7 +128,7 @@ def test_scores_of_something_else_are_refused_or_named(
     assert cli("report", bundles[0], *words).err == ""
     measuring = ["benchmark", bundles[1], "--plot", tmp_path / "plot.svg", "--scores", target]
     outcome = cli(*measuring)
-    outcome.assert_one_line_error(ExitCode.USAGE, "the files of --scores are about a.bundle onnxruntime")
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "the files of --scores are about a.bundle onnxruntime")
     assert outcome.out == ""  # nothing was measured
     content = json.loads(target.read_text())
     page.unlink()

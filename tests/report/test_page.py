@@ -186,7 +186,9 @@ def test_the_parity_of_another_bundle_is_refused(
     cli: Cli, check: Path, papr_bundle: vpp_deploy.Bundle, own_bundle: Path, tmp_path: Path
 ) -> None:
     outcome = cli("report", papr_bundle.path, "-o", tmp_path / "page.html", "--parity", check)
-    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "is the parity of another bundle")
+    outcome.assert_one_line_error(
+        ExitCode.BAD_INPUT, f"is the parity of another bundle than {papr_bundle.path}, or of an earlier", "--json "
+    )
     assert not (tmp_path / "page.html").exists()
     assert cli("report", own_bundle, "-o", tmp_path / "page.html", "--parity", check).code == 0
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from pathlib import Path, PurePath
+from typing import Final, NamedTuple
 
 from vpp_deploy.benchmark.report import BenchmarkReport
-from vpp_deploy.errors import DependencyError, OutputError, UsageError
+from vpp_deploy.errors import DatasetError, DependencyError, OutputError, UsageError
 from vpp_deploy.files.outputs import OutputFile
-from vpp_deploy.files.reading import read_json
-from vpp_deploy.report.measurements import METRICS
+from vpp_deploy.report.measurements import METRICS, Evaluation, Run, read_measurement
 
 FORMATS: Final = (".svg", ".png", ".pdf")
-_SCHEMA: Final = 1
-_MOST_BYTES: Final = 16_000_000
 _MARKERS: Final = "os^Dvp*X"
 
 
@@ -37,6 +34,31 @@ class Point(NamedTuple):
     accuracy: float
 
 
+class Subject(NamedTuple):
+    """What is timed.
+
+    Attributes:
+        bundle: its name.
+        engine: which runs.
+        bundle_hash: see `Manifest.bundle_hash`; None if it is not known.
+    """
+
+    bundle: str
+    engine: str
+    bundle_hash: str | None
+
+    def __str__(self) -> str:
+        return f"{self.bundle} {self.engine}"
+
+    def is_scored_by(self, run: Run) -> bool:
+        """Whether a run is of this; a bundle goes by its name where an earlier version wrote the file."""
+        if run.engine != self.engine or run.mode not in (None, "topk"):  # what is timed selects as exported
+            return False
+        if run.bundle_hash is None or self.bundle_hash is None:
+            return run.bundle == self.bundle
+        return run.bundle_hash == self.bundle_hash
+
+
 class PlotFile:
     """A picture of latency against accuracy, at a path that is known to be writable before the measurement.
 
@@ -45,7 +67,8 @@ class PlotFile:
         scores: files that `vpp-deploy evaluate --json` wrote.
 
     Raises:
-        UsageError: another extension, no scores, or a file that `evaluate` did not write.
+        UsageError: another extension, or no scores.
+        DatasetError: a file that `evaluate` did not write, or not of a bundle.
         DependencyError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
@@ -60,27 +83,31 @@ class PlotFile:
         except ImportError as error:
             raise DependencyError("matplotlib is not installed; install it with: pip install matplotlib") from error
         self.path = path
-        self._runs = [run for file in scores for run in _read_runs(file)]
+        self._evaluations = [read_measurement(file, Evaluation, "evaluate") for file in scores]
+        for file, evaluation in zip(scores, self._evaluations, strict=True):
+            if not evaluation.bundles:
+                raise DatasetError(f"{file} is of no bundle: give a file that `evaluate BUNDLE --json` wrote")
         self._output = OutputFile(path)
 
-    def check(self, candidates: Iterable[tuple[str, str]]) -> None:
+    def check(self, subjects: Iterable[Subject]) -> None:
         """See that there will be something to draw, before it is measured.
 
         Args:
-            candidates: bundle and engine of what will be.
+            subjects: what will be.
 
         Raises:
-            UsageError: none of them was scored, or not all that were by one metric.
+            DatasetError: none of them was scored, or not all that were on the same data and by one metric, or one of
+                them twice with different results.
         """
-        _common_metric(candidates, self._runs)
+        scores_of(subjects, self._evaluations)
 
     def draw(self, report: BenchmarkReport) -> None:
         """Draw what was both measured and scored.
 
         Raises:
-            UsageError: see `check`.
+            DatasetError: see `check`.
         """
-        label, points = points_of(report, self._runs)
+        label, points = points_of(report, self._evaluations)
         try:
             self._output.write(_picture(points, label, self.path.suffix.lower()[1:]))
             self._output.commit()
@@ -93,38 +120,58 @@ class PlotFile:
         self._output.discard()
 
 
-def points_of(report: BenchmarkReport, runs: Iterable[Mapping[str, Any]]) -> tuple[str, list[Point]]:
+def points_of(report: BenchmarkReport, evaluations: Sequence[Evaluation]) -> tuple[str, list[Point]]:
     """The candidates whose accuracy is known, and what accuracy is.
 
-    Args:
-        report: of the times.
-        runs: of evaluations, each with the `bundle` that it is of.
-
     Raises:
-        UsageError: none was scored, or not all that were by one metric.
+        DatasetError: see `PlotFile.check`.
     """
-    key, scored = _common_metric(((one.bundle, one.engine) for one in report.candidates), runs)
-    return METRICS[key], [
-        Point(one.bundle, one.engine, 1e3 * one.latency.median, scored[one.bundle, one.engine])
-        for one in report.candidates
-        if (one.bundle, one.engine) in scored
+    subjects = [Subject(one.bundle, one.engine, one.bundle_hash) for one in report.candidates]
+    label, scored = scores_of(subjects, evaluations)
+    return label, [
+        Point(one.bundle, one.engine, 1e3 * one.latency.median, scored[subject])
+        for one, subject in zip(report.candidates, subjects, strict=True)
+        if subject in scored
     ]
 
 
-def _common_metric(
-    candidates: Iterable[tuple[str, str]], runs: Iterable[Mapping[str, Any]]
-) -> tuple[str, dict[tuple[str, str], float]]:
-    """The first metric that all scored candidates have, and its values."""
-    known = {(run["bundle"], run["engine"]): run for run in runs}
-    found = {candidate: known[candidate] for candidate in candidates if candidate in known}
+def scores_of(subjects: Iterable[Subject], evaluations: Sequence[Evaluation]) -> tuple[str, dict[Subject, float]]:
+    """The first metric that all scored subjects have, and its values.
+
+    Raises:
+        DatasetError: see `PlotFile.check`.
+    """
+    subjects = list(subjects)
+    found: dict[Subject, Run] = {}
+    first: tuple[Subject, Run, Evaluation] | None = None
+    for subject in subjects:
+        for evaluation, run in [(one, run) for one in evaluations for run in one.runs if subject.is_scored_by(run)]:
+            first = first or (subject, run, evaluation)
+            if not evaluation.is_on_data_of(first[2]):
+                raise DatasetError(
+                    f"{first[0]} was scored on {first[2].data} ({first[1].scored}), and {subject} on other data, "
+                    f"{evaluation.data} ({run.scored}); give scores on the same files and annotations"
+                )
+            before = found.setdefault(subject, run)
+            for key, label in METRICS.items():
+                if (old := getattr(before, key)) != (new := getattr(run, key)):
+                    raise DatasetError(f"{subject} was scored twice, with {label} {old} and {new}; give one of the two")
     if not found:
-        names = ", ".join(sorted(f"{bundle} {engine}" for bundle, engine in known)) or "nothing"
-        raise UsageError(f"no candidate of this benchmark has a score: the files of --scores are about {names}")
-    for key in METRICS:
-        if all(run.get(key) is not None for run in found.values()):
-            return key, {candidate: float(run[key]) for candidate, run in found.items()}
-    names = ", ".join(f"{bundle} {engine}" for bundle, engine in found)
-    raise UsageError(f"no metric was measured of all of {names}; give scores on one data set")
+        raise DatasetError(_nothing_scored(subjects, [run for one in evaluations for run in one.runs]))
+    for key, label in METRICS.items():
+        values = {subject: getattr(run, key) for subject, run in found.items()}
+        if None not in values.values():
+            return label, values
+    names = ", ".join(map(str, found))
+    raise DatasetError(f"no metric was measured of all of {names}; give scores on one data set")
+
+
+def _nothing_scored(subjects: Iterable[Subject], runs: Sequence[Run]) -> str:
+    names = ", ".join(sorted(f"{run.bundle} {run.engine}" for run in runs))
+    known = {(PurePath(run.bundle or "").name, run.engine) for run in runs}
+    alike = [subject for subject in subjects if (PurePath(subject.bundle).name, subject.engine) in known]
+    why = f"; {alike[0].bundle} is another bundle of that name, or was made anew since: evaluate it" if alike else ""
+    return f"no candidate of this benchmark has a score: the files of --scores are about {names}{why}"
 
 
 def pareto_front(points: Iterable[Point]) -> list[Point]:
@@ -134,34 +181,6 @@ def pareto_front(points: Iterable[Point]) -> list[Point]:
         if not front or point.accuracy > front[-1].accuracy:
             front.append(point)
     return front
-
-
-def _read_runs(path: Path) -> list[dict[str, Any]]:
-    content = read_json(path, UsageError, what="evaluation", limit=_MOST_BYTES)
-    runs = content.get("runs") if isinstance(content, dict) else None
-    if not isinstance(runs, list) or not runs:
-        raise UsageError(_no_evaluation(path))
-    if not all(isinstance(run, dict) and isinstance(run.get("engine"), str) for run in runs):
-        raise UsageError(f"{path}: a run without the name of its engine; evaluate again")
-    runs = [{"bundle": content.get("bundle")} | run for run in runs]  # runs of earlier versions do not name it
-    if not all(isinstance(run["bundle"], str) for run in runs):
-        raise UsageError(_no_evaluation(path))
-    if content.get("schema") != _SCHEMA:
-        raise UsageError(f"{path}: schema {content.get('schema')!r:.40}, and {_SCHEMA} can be read; evaluate again")
-    for run in runs:
-        scores = {key: run[key] for key in METRICS if key in run}
-        for key, value in scores.items():
-            if value is not None and (type(value) not in (int, float) or not 0 <= value <= 100):
-                raise UsageError(
-                    f"{path}: {key} of {run['engine']} is {value!r:.40}, and no percentage; evaluate again"
-                )
-        if not scores:
-            raise UsageError(f"{path}: the run of {run['engine']} has none of {', '.join(METRICS)}; evaluate again")
-    return runs
-
-
-def _no_evaluation(path: Path) -> str:
-    return f"{path} is not the evaluation of a bundle: give a file that `evaluate BUNDLE --json` wrote"
 
 
 def _picture(points: Sequence[Point], label: str, form: str) -> bytes:

@@ -30,6 +30,7 @@ class CandidateReport:
         concurrent_rate: items per second of all streams at once; None where there was one stream, and for what cannot
             run several at the same time.
         seconds: wall time of each call.
+        bundle_hash: see `Manifest.bundle_hash`.
     """
 
     bundle: str
@@ -42,6 +43,7 @@ class CandidateReport:
     start_up: StartUp | None
     concurrent_rate: float | None
     seconds: Sequence[float]
+    bundle_hash: str | None = None
 
     @property
     def rate(self) -> float:

@@ -94,6 +94,7 @@ def benchmark(
             start_up=started[number],
             concurrent_rate=rates[number],
             seconds=times[number],
+            bundle_hash=candidate.bundle.manifest.bundle_hash,
         )
         for number, (candidate, workload) in enumerate(zip(chosen, workloads, strict=True))
     ]

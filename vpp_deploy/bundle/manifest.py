@@ -6,6 +6,7 @@ misread; a reader refuses a newer schema instead of guessing.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, Self
@@ -272,7 +273,7 @@ class Manifest(Strict):
         """Readers that do not know quantised bundles refuse the field: only those bundles have it."""
         content: dict[str, Any] = handler(self)
         if self.quantization is None:
-            del content["quantization"]
+            content.pop("quantization", None)  # a dump without defaults has none
         return content
 
     @property
@@ -280,6 +281,12 @@ class Manifest(Strict):
         """Equal for bundles of the same graphs and weights, whose streams can take over from each other."""
         names = [self.weights_file, *(self.graphs[role].file for role in self.roles)]
         return sha256_of_bytes("".join(self.files[name].sha256 for name in names).encode())
+
+    @property
+    def bundle_hash(self) -> str:
+        """Equal for bundles that give the same results: SHA-256 of everything but how and when they were made."""
+        content = self.model_dump(mode="json", exclude={"provenance"}, exclude_defaults=True)
+        return sha256_of_bytes(json.dumps(content, sort_keys=True).encode())
 
     def inputs_of(self, role: GraphRole) -> dict[str, TensorSpec]:
         """What a graph takes, by name, state included."""

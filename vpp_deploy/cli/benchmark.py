@@ -72,7 +72,7 @@ def command(
 ) -> None:
     """Time engines and peers side by side, alternating call by call; ratios come with a 95 % confidence interval."""
     from vpp_deploy.benchmark.candidates import candidates
-    from vpp_deploy.benchmark.plot import PlotFile
+    from vpp_deploy.benchmark.plot import PlotFile, Subject
     from vpp_deploy.benchmark.report import render
     from vpp_deploy.benchmark.runner import benchmark
     from vpp_deploy.bundle import Bundle
@@ -91,7 +91,7 @@ def command(
         if picture is not None:
             stack.callback(picture.discard)
             chosen = candidates(opened, engine or (), peer or (), options)
-            picture.check((one.called, one.engine) for one in chosen)
+            picture.check(Subject(one.called, one.engine, one.bundle.manifest.bundle_hash) for one in chosen)
         with step_bar("measuring") as progress:
             report = benchmark(
                 opened,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,7 +17,6 @@ from vpp_deploy.cli.options import (
     bytes_of,
 )
 from vpp_deploy.errors import DatasetError
-from vpp_deploy.files.names import is_called
 from vpp_deploy.files.outputs import check_places
 from vpp_deploy.files.separation import check_outputs
 from vpp_deploy.terminal import console
@@ -74,7 +74,7 @@ def command(
     from vpp_deploy.bundle import Bundle
     from vpp_deploy.engines import load_engine
     from vpp_deploy.media.input_file import InputFile
-    from vpp_deploy.report.measurements import Benchmark, Evaluation, read_measurement
+    from vpp_deploy.report.measurements import Benchmark, Evaluation, is_of, read_measurement
     from vpp_deploy.report.page import Measured, PageFile
     from vpp_deploy.report.parity import Parity
     from vpp_deploy.report.pictures import run_frames, video_url
@@ -88,7 +88,8 @@ def command(
         for path, check in zip(parity or (), checks, strict=True):
             if check.fingerprint not in (None, opened.manifest.fingerprint):
                 raise DatasetError(
-                    f"{path} is the parity of another bundle ({check.model}); give one of {opened.manifest.model.name}"
+                    f"{path} is the parity of another bundle than {bundle}, or of an earlier export of it; measure it "
+                    f"with: vpp-deploy parity {opened.shell_path} --input FILE --json {shlex.quote(str(path))}"
                 )
         speeds = [read_measurement(path, Benchmark, "benchmark") for path in benchmark or ()]
         scores = [read_measurement(path, Evaluation, "evaluate") for path in evaluate or ()]
@@ -101,10 +102,10 @@ def command(
         film = video_url(video) if video else ""
         page.write(opened, Measured(checks, speeds, scores, moments, Path(source or "").name, film))
     for what, files, given in (("benchmark", benchmark, speeds), ("evaluate", evaluate, scores)):
-        named = list(dict.fromkeys(name for one in given for name in one.bundles))
-        places = (opened.path, bundle.resolve())  # it may be given by a link
-        if given and not any(is_called(place, name) for place in places for name in named):
-            of, own = ", ".join(named[:_NAMED]) or "no bundle", places[1].name
+        if given and not any(is_of(part, opened) for one in given for part in one.measured):
+            named = list(dict.fromkeys(name for one in given for name in one.bundles))
+            of, own = ", ".join(named[:_NAMED]) or "no bundle", bundle.resolve().name
+            own += " as it is now" if own in named else ""
             console.warn(f"{', '.join(map(str, files or ()))}: what `{what}` measured is of {of}, not of {own}")
     for note in read.notes if read else ():
         console.warn(note)

@@ -12,9 +12,8 @@ from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.arithmetic import count_arithmetic
 from vpp_deploy.engines.engine_record import EngineRecord, damage
 from vpp_deploy.files.limits import in_bytes
-from vpp_deploy.files.names import is_called
 from vpp_deploy.report import figures
-from vpp_deploy.report.measurements import METRICS, Benchmark, Evaluation
+from vpp_deploy.report.measurements import METRICS, Benchmark, Evaluation, is_of
 from vpp_deploy.report.parity import Parity
 from vpp_deploy.report.tables import Block, Table, from_terminal
 from vpp_deploy.report.text import milliseconds, percent, points
@@ -47,11 +46,9 @@ def glance(
     """The figures that matter most, as names and values; those that are known."""
     facts = [("size", in_bytes(sum(record.bytes for record in bundle.manifest.files.values())))]
     facts += [(f"parity, {check.backend}", "passed" if check.passed else "FAILED") for check in checks]
-    for candidate in (one for report in benchmarks for one in report.candidates if is_called(bundle.path, one.bundle)):
+    for candidate in (one for report in benchmarks for one in report.candidates if is_of(one, bundle)):
         facts.append((f"median, {candidate.engine}", f"{milliseconds(candidate.latency.median)} ms a call"))
-    for run in (
-        run for one in evaluations for run in one.runs if is_called(bundle.path, run.bundle or one.bundle or "")
-    ):
+    for run in (run for one in evaluations for run in one.runs if is_of(run, bundle)):
         known = [(label, score) for key, label in METRICS.items() if (score := getattr(run, key)) is not None]
         facts += [(f"{label}, {run.engine}", points(score)) for label, score in known[:1]]
     return facts[:_MOST_FACTS]

@@ -110,10 +110,17 @@ def speed(report: Benchmark, name: str) -> Block:
 
 
 def accuracy(evaluations: Sequence[Evaluation]) -> list[Block]:
-    """Scores against tokens kept over all evaluations of a data set, and a table of them."""
+    """Scores against tokens kept over all evaluations on the same data, and a table of them."""
     blocks = []
-    for number, data in enumerate(dict.fromkeys(one.data for one in evaluations)):
-        runs = [(run.bundle or one.bundle or "", run) for one in evaluations if one.data == data for run in one.runs]
+    groups: list[list[Evaluation]] = []
+    for one in evaluations:
+        group = next((group for group in groups if one.is_on_data_of(group[0])), None)
+        if group is None:
+            groups.append([one])
+        else:
+            group.append(one)
+    for number, group in enumerate(groups):
+        runs = [(run.bundle or "", run) for one in group for run in one.runs]
         metrics = {
             key: label for key, label in METRICS.items() if any(getattr(run, key) is not None for _, run in runs)
         }
@@ -131,7 +138,7 @@ def accuracy(evaluations: Sequence[Evaluation]) -> list[Block]:
         headers = ("", "keep", share, *metrics.values(), "on")
         table = Table(rows, headers, numbers=range(2, 3 + len(metrics)))
         drawn = _plane(runs, f"accuracy-{number}")
-        blocks.append(Block(text=f"On {PurePath(data).name}, in percent.", figure=drawn, table=table))
+        blocks.append(Block(text=f"On {PurePath(group[0].data).name}, in percent.", figure=drawn, table=table))
     return blocks
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePath
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import DatasetError
+from vpp_deploy.files.names import is_called
 from vpp_deploy.files.reading import read_json
 
 METRICS: Final = {
@@ -30,7 +33,7 @@ class Part(BaseModel):
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Percent = Annotated[float, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(ge=0, le=100, strict=True)]
 
 
 class Times(Part):
@@ -60,6 +63,7 @@ class Candidate(Part):
     parts: dict[str, Times]
     ratio: Ratio | None = None
     rate: Annotated[float, Field(ge=0, le=1e12)]
+    bundle_hash: str | None = None
 
 
 class Benchmark(Part):
@@ -71,6 +75,11 @@ class Benchmark(Part):
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=100)]
 
     @property
+    def measured(self) -> Sequence[Candidate]:
+        """What was timed."""
+        return self.candidates
+
+    @property
     def bundles(self) -> list[str]:
         """Names of what was timed."""
         return list(dict.fromkeys(one.bundle for one in self.candidates))
@@ -80,6 +89,7 @@ class Run(Part):
     """One engine on a data set; see `EvaluationRun` and `ClassificationRun`."""
 
     bundle: str | None = None
+    bundle_hash: str | None = None
     engine: str
     mode: str | None = None
     keep: str | None = None
@@ -112,12 +122,38 @@ class Evaluation(Part):
     task: Literal["segmentation", "classification"] = "segmentation"
     bundle: str | None
     data: str
+    data_hash: str | None = None
+    annotations: str | None = None
     runs: Annotated[list[Run], Field(min_length=1, max_length=100)]
+
+    @property
+    def measured(self) -> Sequence[Run]:
+        """What was scored."""
+        return self.runs
 
     @property
     def bundles(self) -> list[str]:
         """Names of what was scored."""
-        return list(dict.fromkeys(name for run in self.runs if (name := run.bundle or self.bundle) is not None))
+        return list(dict.fromkeys(run.bundle for run in self.runs if run.bundle is not None))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, content: Any) -> Any:
+        """Runs of earlier versions do not name their bundle."""
+        if isinstance(content, dict) and isinstance(runs := content.get("runs"), list):
+            name = {"bundle": content.get("bundle")}
+            content = content | {"runs": [name | run if isinstance(run, dict) else run for run in runs]}
+        return content
+
+    def is_on_data_of(self, other: Evaluation) -> bool:
+        """Whether both were scored on the same files; by what they are called where an earlier version wrote one."""
+        if self.data_hash and other.data_hash:
+            return self.data_hash == other.data_hash
+        return self._data == other._data
+
+    @property
+    def _data(self) -> tuple[str, ...]:
+        return self.task, PurePath(self.data).name, PurePath(self.annotations or "").name, self.runs[0].scored
 
     @model_validator(mode="after")
     def _scored(self) -> Self:
@@ -126,6 +162,14 @@ class Evaluation(Part):
             if metric not in run.model_fields_set or (self.task == "classification" and run.top1 is None):
                 raise ValueError(f"a run without {metric}")
         return self
+
+
+def is_of(measured: Candidate | Run, bundle: Bundle) -> bool:
+    """Whether a bundle is what was measured; by its name where an earlier version wrote the file."""
+    if measured.bundle_hash is not None:
+        return measured.bundle_hash == bundle.manifest.bundle_hash
+    places = (bundle.path, bundle.path.resolve())  # it may be given by a link
+    return any(is_called(place, measured.bundle or "") for place in places)
 
 
 Kind = TypeVar("Kind", bound=Part)

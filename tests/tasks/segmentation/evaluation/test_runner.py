@@ -75,11 +75,11 @@ def test_an_engine_scores_like_the_reference_whose_findings_are_the_truth(
 
 def test_the_report_is_json(micro_bundle: Bundle, engine: Engine, found_dataset: Path) -> None:
     report = json.loads(json.dumps(evaluate(micro_bundle, found_dataset, [engine]).to_dict(), allow_nan=False))
-    assert set(report) == {"schema", "bundle", "data", "annotations", "runs", "skipped"}
+    assert set(report) == {"schema", "bundle", "data", "annotations", "data_hash", "runs", "skipped"}
     assert (report["schema"], report["bundle"], report["data"]) == (1, "micro.bundle", str(found_dataset))
     assert set(report["runs"][0]) == {
         "engine", "mode", "keep", "ap_track", "ap_track_50", "ap_track_75", "ap_track_by_class", "map_bbox", "map_segm",
-            "map_bbox_by_class", "map_segm_by_class", "bundle", "differences",
+            "map_bbox_by_class", "map_segm_by_class", "bundle", "bundle_hash", "differences",
         "kept", "kept_by_blocks", "objects_kept", "videos", "frames",
     }  # fmt: skip
 

@@ -57,6 +57,7 @@ def test_a_zipped_submission_scores_like_a_plain_one(folder: Path, tmp_path: Pat
     packed = evaluate_predictions(zipped(tmp_path / "r.zip", content), folder).to_dict()
     assert plain["runs"][0] == {
         "bundle": None,
+        "bundle_hash": None,
         "differences": None,
         "engine": "r.json",
         "mode": None,

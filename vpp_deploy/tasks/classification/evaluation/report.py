@@ -44,6 +44,7 @@ class ClassificationRun:
         cost: multiply-accumulates over those of the dense model.
         gflops: 10^9 multiply-accumulates for one image or clip.
         images: how many images (of models of clips: videos) were scored.
+        bundle_hash: see `Manifest.bundle_hash`.
     """
 
     bundle: str
@@ -57,6 +58,7 @@ class ClassificationRun:
     cost: float
     gflops: float
     images: int
+    bundle_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +70,24 @@ class ClassificationEvaluation:
         matched: how its classes were matched with the model's, in words.
         runs: bundle by bundle, in the order asked for.
         skipped: files with a fault, which no run was scored on, and why.
+        data_hash: equal if files of the same names were scored against the same classes.
     """
 
     data: str
     matched: str
     runs: tuple[ClassificationRun, ...]
     skipped: tuple[tuple[str, str], ...]
+    data_hash: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report, ready for JSON.
 
         - `schema` (1), `task` (`classification`), `bundle` (name, or null where there are several), `data` (path),
-          `matched` (how classes were).
-        - `runs`: each has `bundle`, `engine`, `keep`, `top1`, `top5` (in percent), `by_class` (each `label`, `name`,
-          `images`, `top1`, `top5`), `agreement` (percent), `differences` (`top1`, `top5` in points, against the first
-          run; null for that), `kept` (by pruning point), `cost`, `gflops`, `images`; see `ClassificationRun`.
+          `data_hash`, `matched` (how classes were).
+        - `runs`: each has `bundle`, `bundle_hash`, `engine`, `keep`, `top1`, `top5` (in percent), `by_class` (each
+          `label`, `name`, `images`, `top1`, `top5`), `agreement` (percent), `differences` (`top1`, `top5` in points,
+          against the first run; null for that), `kept` (by pruning point), `cost`, `gflops`, `images`; see
+          `ClassificationRun`.
         - `skipped`: each has `image` and `reason`.
         """
         bundles = {run.bundle for run in self.runs}
@@ -91,6 +96,7 @@ class ClassificationEvaluation:
             "task": "classification",
             "bundle": self.runs[0].bundle if len(bundles) == 1 else None,
             "data": self.data,
+            "data_hash": self.data_hash,
             "matched": self.matched,
             "runs": [asdict(run) | {"differences": self.differences(run)} for run in self.runs],
             "skipped": [{"image": image, "reason": reason} for image, reason in self.skipped],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from math import prod
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import DatasetError, UsageError, VideoError
@@ -102,6 +104,7 @@ def evaluate(
         matched=", ".join(dict.fromkeys(how for _, how in matches)),
         runs=tuple(_scored(run, None if run is runs[0] else runs[0], sound) for run in runs),
         skipped=(*data.skipped, *((data.name(number), reason) for number, reason in sorted(faults.items()))),
+        data_hash=_data_hash(data, sound),
     )
 
 
@@ -211,7 +214,13 @@ def _scored(run: _Run, first: _Run | None, sound: Sequence[int]) -> Classificati
         cost=manifest.cost.pruned / manifest.cost.dense,
         gflops=manifest.cost.pruned / 1e9,
         images=len(sound),
+        bundle_hash=manifest.bundle_hash,
     )
+
+
+def _data_hash(data: LabelledPictures, scored: Sequence[int]) -> str:
+    pairs = sorted((data.name(number), data.labels[number]) for number in scored)
+    return sha256_of_bytes(json.dumps(pairs).encode())
 
 
 def _percent(ranks: Sequence[int], best: int) -> float:

@@ -30,6 +30,7 @@ class EvaluationRun:
             point, by name, in [0, 1]; by chance it would be `kept`. None for a file.
         videos: how many were scored.
         frames: how many were scored.
+        bundle_hash: see `Manifest.bundle_hash`; None for a file.
     """
 
     bundle: str | None
@@ -42,6 +43,7 @@ class EvaluationRun:
     objects_kept: Mapping[str, float] | None
     videos: int
     frames: int
+    bundle_hash: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; the scores are fields like the others."""
@@ -59,6 +61,7 @@ class EvaluationReport:
         annotations: its annotation file.
         runs: bundle by bundle, in the order asked for.
         skipped: videos with a fault, which no run was scored on.
+        data_hash: equal if the same videos were scored against the same annotations.
     """
 
     bundle: str | None
@@ -66,16 +69,18 @@ class EvaluationReport:
     annotations: str
     runs: tuple[EvaluationRun, ...]
     skipped: tuple[Skipped, ...]
+    data_hash: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The report, ready for JSON.
 
-        - `schema` (1), `bundle` (name or null), `data`, `annotations` (paths).
-        - `runs`: each has `bundle` (name or null), `engine`, `mode`, `keep`, `ap_track`, `ap_track_50`, `ap_track_75`,
-          `map_bbox`, `map_segm`, `ap_track_by_class`, `map_bbox_by_class`, `map_segm_by_class` (by name; all in
-          percent, null without any object), `differences` (of `ap_track`, `map_bbox`, `map_segm`, in points, against
-          the first run; null for that), `kept` (by selection point), `kept_by_blocks` (in [0, 1]), `objects_kept` (by
-          selection point), `videos`, `frames`; see `EvaluationRun` and `Scores`.
+        - `schema` (1), `bundle` (name or null), `data`, `annotations` (paths), `data_hash`.
+        - `runs`: each has `bundle` (name or null), `bundle_hash` (or null), `engine`, `mode`, `keep`, `ap_track`,
+          `ap_track_50`, `ap_track_75`, `map_bbox`, `map_segm`, `ap_track_by_class`, `map_bbox_by_class`,
+          `map_segm_by_class` (by name; all in percent, null without any object), `differences` (of `ap_track`,
+          `map_bbox`, `map_segm`, in points, against the first run; null for that), `kept` (by selection point),
+          `kept_by_blocks` (in [0, 1]), `objects_kept` (by selection point), `videos`, `frames`; see `EvaluationRun` and
+          `Scores`.
         - `skipped`: each has `video` and `reason`.
         """
         return {
@@ -83,6 +88,7 @@ class EvaluationReport:
             "bundle": self.bundle,
             "data": self.data,
             "annotations": self.annotations,
+            "data_hash": self.data_hash,
             "runs": [run.to_dict() | {"differences": self.differences(run)} for run in self.runs],
             "skipped": [asdict(video) for video in self.skipped],
         }

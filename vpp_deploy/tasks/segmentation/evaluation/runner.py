@@ -112,6 +112,7 @@ def evaluate(
         annotations=str(dataset.annotations),
         runs=tuple(runs),
         skipped=(*dataset.skipped, *faults.values()),
+        data_hash=_data_hash(dataset, sound),
     )
 
 
@@ -153,7 +154,8 @@ def evaluate_predictions(predictions: Path | str, data: Dataset | Path | str) ->
         videos=len(dataset.videos),
         frames=_frames(dataset.videos),
     )
-    return EvaluationReport(None, str(dataset.folder), str(dataset.annotations), (run,), dataset.skipped)
+    data_hash = _data_hash(dataset, dataset.videos)
+    return EvaluationReport(None, str(dataset.folder), str(dataset.annotations), (run,), dataset.skipped, data_hash)
 
 
 def fingerprint(bundle: Bundle, engine: str, mode: Mode, dataset: Dataset) -> str:
@@ -229,7 +231,13 @@ def _run(
         },
         videos=len(videos),
         frames=_frames(videos),
+        bundle_hash=manifest.bundle_hash,
     )
+
+
+def _data_hash(dataset: Dataset, scored: Iterable[Video]) -> str:
+    names = sorted(video.name for video in scored)
+    return sha256_of_bytes(json.dumps([dataset.sha256, *names]).encode())
 
 
 def _keep(manifest: SegmentationManifest) -> str:
