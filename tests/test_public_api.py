@@ -146,9 +146,11 @@ def test_what_is_no_open_bundle_is_refused(given: Any) -> None:
         vpp_deploy.build_engine,
         vpp_deploy.open_reference,
         lambda bundle: vpp_deploy.check_parity(bundle, bundle, "a.mp4"),
+        lambda bundle: vpp_deploy.evaluate(bundle, "data"),
     ):
-        with pytest.raises(UsageError, match=r"is no open bundle: give Bundle\.open\("):
+        with pytest.raises(UsageError, match=r"is no open bundle: give Bundle\.open\(") as caught:
             use(given)
+        assert isinstance(given, int | None) or "'a.bundle'" in str(caught.value)
     with pytest.raises(UsageError, match="takes an engine"):
         vpp_deploy.open_session(given)
     with pytest.raises(UsageError, match=r"backend is .*; give text"):

@@ -109,7 +109,9 @@ def test_all_engines_of_a_bundle_take_part(bundles: dict[str, Bundle], tmp_path:
     [
         ({"rounds": 4}, UsageError, "rounds is 4"),
         ({"streams": 0}, UsageError, "streams is 0"),
-        ({"engines": ["abacus"]}, UsageError, "there is no engine 'abacus'"),
+        ({"engines": ["abacus"]}, UsageError, "there is no engine 'abacus'; engines are onnxruntime,"),
+        ({"engines": ["torch"]}, UsageError, r"there is no engine 'torch'; it is a peer here \(--peer torch\)"),
+        ({"peers": ["openvino"]}, UsageError, r"there is no peer 'openvino'; it is an engine \(--engine openvino\)"),
         ({"peers": ["abacus"]}, UsageError, "there is no peer 'abacus'; peers are torch,"),
         ({"engines": ["tensorrt"]}, VppDeployError, "tensorrt"),
         ({"options": {"colour": 1}}, UsageError, "no engine that is compared knows the option 'colour'"),

@@ -125,7 +125,7 @@ def manifest_of(bundle: Path) -> Any:
     ("words", "code", "message"),
     [
         (("--frames", 7), ExitCode.USAGE, "7 frames are not enough to quantise a model: allow at least 8"),
-        (("--frames", 31, "--auto", 0.1), ExitCode.USAGE, "within a bound (--auto), of which a quarter is held out"),
+        (("--frames", 31, "--auto", 0.1), ExitCode.USAGE, "(--auto; a quarter is held out): allow at least 32"),
         (("--ranges", "entropy"), ExitCode.USAGE, "use mse, percentile, max"),
         (("--percentile", 99), ExitCode.USAGE, "--percentile is for --ranges percentile"),
         (("--ranges", "percentile", "--percentile", 20), ExitCode.USAGE, "percentile is 20"),

@@ -77,9 +77,13 @@ def candidates(
         UsageError: an unknown name, a bundle that is given twice, or nothing to compare.
     """
     if unknown := [name for name in engines if name not in BACKENDS]:
-        raise UsageError(f"there is no engine {unknown[0]!r}; engines are {', '.join(BACKENDS)}")
+        hint = (
+            f"it is a peer here (--peer {unknown[0]})" if unknown[0] in PEERS else f"engines are {', '.join(BACKENDS)}"
+        )
+        raise UsageError(f"there is no engine {unknown[0]!r:.80}; {hint}")
     if unknown := [name for name in peers if name not in PEERS]:
-        raise UsageError(f"there is no peer {unknown[0]!r}; peers are {', '.join(PEERS)}")
+        hint = f"it is an engine (--engine {unknown[0]})" if unknown[0] in BACKENDS else f"peers are {', '.join(PEERS)}"
+        raise UsageError(f"there is no peer {unknown[0]!r:.80}; {hint}")
     resolved = [bundle.path.resolve() for bundle in bundles]
     if len(set(resolved)) < len(resolved):
         raise UsageError("a bundle is given twice; name each one once")

@@ -98,7 +98,7 @@ def check_frames(frames: int, manifest: Manifest, *, hold_out: bool) -> tuple[in
         UsageError: fewer are allowed.
     """
     least = FEWEST * (_EVERY if hold_out else 1)
-    why = " within a bound (--auto), of which a quarter is held out," if hold_out else ""
+    why = " within a bound (--auto; a quarter is held out)" if hold_out else ""
     what = "image" if isinstance(manifest, ClassificationManifest) else "frame"
     if frames < least:
         raise UsageError(f"{frames} frames are not enough to quantise a model{why}: allow at least {least}")

@@ -226,10 +226,9 @@ def evaluate(
         VideoError: a picture cannot be decoded.
         DependencyError, IncompatibleEngineError: an engine is not built, does not fit, or needs what is not here.
     """
-    from vpp_deploy.bundle.reader import Bundle
     from vpp_deploy.tasks.engines import check_engines
 
-    bundles = [bundle] if isinstance(bundle, Bundle) or not isinstance(bundle, Sequence) else list(bundle)
+    bundles = list(bundle) if isinstance(bundle, Sequence) and not isinstance(bundle, str) else [bundle]
     task = _evaluated(bundles)
     own: dict[str, Any] = {"mode": mode, "work": work, "keep_work": keep_work} if task.keeps_predictions else {}
     if not own and (mode != "topk" or work is not None):

@@ -151,6 +151,7 @@ def test_which_class_is_meant() -> None:
     for label, known, words in (
         ("crane", names, "2 classes of the model are named 'crane' (1, 2)"),
         ("goldfish5", ("goldfish", "dog"), "the model has no class named 'goldfish5'"),
+        ("b", (70 * "a", "c"), f"its classes are '{60 * 'a'}…', 'c': name them so"),
     ):
         with pytest.raises(DatasetError) as caught:
             match_labels(pictures([label]), known, "custom")

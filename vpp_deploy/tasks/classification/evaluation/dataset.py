@@ -23,6 +23,8 @@ _MOST_BYTES: Final = 400_000_000
 _HEADER: Final = ("path", "label")
 _NAMED: Final = 3
 """Classes that a message names."""
+_LONGEST: Final = 60
+"""Characters of a name in a message."""
 IMAGE_NET: Final = "imagenet-1k"
 BY_ORDER: Final = "by the order of the folders"
 """How classes were matched where nothing but their number says that they are the model's."""
@@ -303,5 +305,5 @@ def _rows(table: Path, folder: Path) -> Iterator[tuple[int, Path, str]]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name)[:60] for name in names[:_NAMED])
+    shown = ", ".join(repr(name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…") for name in names[:_NAMED])
     return shown + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
