@@ -134,6 +134,8 @@ def test_an_option_of_several_is_one_option() -> None:
 
 def test_options_of_others_are_refused() -> None:
     refuse_foreign({"cups": 1, "lid": True}, SOURCES, "pan", "my pan")
+    with pytest.raises(UsageError, match=r"^--lid: my pan has none; leave it out$"):
+        refuse_foreign({"cups": 1, "lid": True}, SOURCES, "pan", "my pan", {"lid": "has none"})
     with pytest.raises(UsageError, match="--whistle, --memory: for kettles, not for my pan; leave it out"):
         refuse_foreign({"whistle": True, "memory_bytes": 1, "cups": 1}, SOURCES, "pan", "my pan")
 

@@ -103,6 +103,13 @@ def test_what_needs_classes_is_refused(cli: Cli, tower: Bundle, photos: Path, tm
     cli(*words).assert_one_line_error(ExitCode.USAGE, "gives features and no classes")
     words = ["triton", tower.path, tmp_path / "models"]
     cli(*words).assert_one_line_error(ExitCode.USAGE, "gives features and no classes")
+    refusal = f"{TOWER} gives features and no labels; leave it out"
+    for words in (["infer", tower.path, photos], ["batch", tower.path, photos, "-o", tmp_path / "results"]):
+        cli(*words, "--top", 3).assert_one_line_error(ExitCode.USAGE, f"--top: {refusal}")
+    with pytest.raises(UsageError, match=f"top: {refusal}"):
+        vd.load(tower, top=3)
+    with pytest.raises(UsageError, match=f"top: {refusal}"):
+        vd.open_session(vd.load_engine(tower), top=3)
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_options_of_the_other_family_are_refused(cli: Cli, images: Path, micro_b
     for option in ("--top", "--hop"):
         outcome = cli("infer", micro_bundle.path, clip, option, 3)
         outcome.assert_one_line_error(ExitCode.USAGE, f"{option}: for classification models, not for vpp-micro")
-    cli("infer", images, clip, "--hop", 3).assert_one_line_error(ExitCode.USAGE, "classifies images")
+    cli("infer", images, clip, "--hop", 3).assert_one_line_error(ExitCode.USAGE, "--hop: papr:tiny takes images and")
     cli("infer", images, clip, "--top", 0).assert_one_line_error(ExitCode.USAGE, "--top")
 
 

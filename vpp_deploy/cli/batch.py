@@ -124,7 +124,7 @@ def make_command() -> Callable[..., None]:
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         task, model = TASKS[opened.manifest.task], opened.manifest.model.name
         run_options = {name: value for name, value in given.items() if name in running}
-        refuse_foreign(run_options, tasks, task.name, model)
+        refuse_foreign(run_options, tasks, task.name, model, task.unused(opened.manifest))
         submission = run_options.pop("youtube_vis", None)
         if annotations is not None and submission is None:
             raise UsageError("--annotations are for --youtube-vis; give both, or leave it out")

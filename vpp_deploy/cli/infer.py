@@ -124,7 +124,7 @@ def make_command() -> Callable[..., None]:
         opened = Bundle.open(bundle, max_memory=bytes_of(max_memory))
         task, model = TASKS[opened.manifest.task], opened.manifest.model.name
         run_options = {name: value for name, value in given.items() if name in running}
-        refuse_foreign(run_options, tasks, task.name, model)
+        refuse_foreign(run_options, tasks, task.name, model, task.unused(opened.manifest))
         wanted = Job(InputFile(inputs.locations[0], **reading), out, json, others)
         jobs = plan_jobs(inputs, wanted, reading, task.suffixes, together=task.together(opened.manifest))
         check_outputs([path for job in jobs for path in job.paths], inputs=[*source, *inputs.locations, bundle])

@@ -93,7 +93,13 @@ def options_by_name(sources: Iterable[Source], taken: Collection[str] = ()) -> d
     return found
 
 
-def refuse_foreign(given: Mapping[str, Any], sources: Iterable[Source], mine: str, subject: str) -> None:
+def refuse_foreign(
+    given: Mapping[str, Any],
+    sources: Iterable[Source],
+    mine: str,
+    subject: str,
+    unused: Mapping[str, str] | None = None,
+) -> None:
     """See that the options that were given are those of one record.
 
     Args:
@@ -101,9 +107,10 @@ def refuse_foreign(given: Mapping[str, Any], sources: Iterable[Source], mine: st
         sources: all that the command has.
         mine: name of the record that will get them.
         subject: what they were given for.
+        unused: names of options that mean nothing to it, and why.
 
     Raises:
-        UsageError: some are for others.
+        UsageError: some are for others, or mean nothing.
     """
     declared = options_by_name(sources)
     foreign = [name for name in given if all(owner.name != mine for owner in declared[name][1])]
@@ -112,6 +119,9 @@ def refuse_foreign(given: Mapping[str, Any], sources: Iterable[Source], mine: st
         joined = " and ".join([", ".join(owners[:-1]), owners[-1]] if len(owners) > 1 else owners)
         flags = ", ".join(declared[name][0].flag for name in foreign)
         raise UsageError(f"{flags}: for {joined}, not for {subject}; leave it out")
+    for name in given:
+        if unused and name in unused:
+            raise UsageError(f"{declared[name][0].flag}: {subject} {unused[name]}; leave it out")
 
 
 def load_options_for(

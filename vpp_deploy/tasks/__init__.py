@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from vpp_deploy.registry import Registry
 from vpp_deploy.tasks.task import OpenData, Task
 
 if TYPE_CHECKING:
+    from vpp_deploy.bundle.manifest import Manifest
     from vpp_deploy.bundle.reader import Bundle
     from vpp_deploy.engines.protocols import Engine
 
@@ -46,7 +47,19 @@ def open_session(engine: Engine, **options: Any) -> Any:
     from vpp_deploy.engines.protocols import check_engine
 
     check_engine("open_session", engine)
+    _refuse_unused(options, engine.manifest)
     return TASKS[engine.manifest.task].open_session(engine, **options)
+
+
+def _refuse_unused(options: Mapping[str, Any], manifest: Manifest) -> None:
+    """See that options of a session mean something to its model.
+
+    Raises:
+        UsageError: one does not.
+    """
+    for name, why in TASKS[manifest.task].unused(manifest).items():
+        if options.get(name) is not None:
+            raise UsageError(f"{name}: {manifest.model.name} {why}; leave it out")
 
 
 @checked
@@ -84,6 +97,7 @@ def load(
     known = {option.name for backend in BACKENDS.values() for option in options_of(backend.load_options)}
     loading = {name: value for name, value in options.items() if name in known}
     opening = {name: value for name, value in options.items() if name not in known}
+    _refuse_unused(opening, bundle.manifest)
     if engine == DEFAULT and not bundle.engine_folder(engine).exists():
         build_engine(bundle, engine)
     loaded = open_engine(bundle, TORCH) if engine == TORCH else load_engine(bundle, engine, **loading)

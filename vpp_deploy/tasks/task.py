@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -73,6 +73,7 @@ class Task:
         title: in messages: "… models".
         results: what a model gives, in words, which means nothing when its weights are random.
         run_options: a dataclass of what `infer` and `open_session` can be asked for, see `vpp_deploy.options`.
+        unused: names of `run_options` that mean nothing to a model, and why, as the end of a sentence.
         open_session: `(engine, **options) -> session`.
         open_model: `(engine, **options) -> model`, what `vpp_deploy.load` gives; None: the session serves.
         run: what `vpp-deploy infer` does: `(engine, RunRequest, options)`; it prints how it went.
@@ -101,6 +102,7 @@ class Task:
     title: str
     results: Callable[[Manifest], str]
     run_options: type = NoOptions
+    unused: Callable[[Manifest], Mapping[str, str]] = lambda manifest: {}
     open_session: Callable[..., Any]
     open_model: Callable[..., Any] | None = None
     run: Callable[[Engine, RunRequest, Any], None]

@@ -26,6 +26,14 @@ def _results(manifest: Manifest) -> str:
     return f"{given} and kept patches" if classifier.pruning_points else given
 
 
+def _unused(manifest: Manifest) -> dict[str, str]:
+    from vpp_deploy.bundle.classification_manifest import ClassificationManifest
+
+    classifier = ClassificationManifest.of(manifest, "this option")
+    found = {} if classifier.features is None else {"top": "gives features and no labels"}
+    return found if classifier.clip is not None else found | {"hop": "takes images and no clips"}
+
+
 def _source(manifest: Manifest) -> str:
     return "IMAGES" if _takes_images(manifest) else "VIDEO"
 
@@ -35,6 +43,7 @@ TASK = Task(
     title="classification",
     results=_results,
     run_options=RunOptions,
+    unused=_unused,
     open_session=lazy("vpp_deploy.tasks.classification.session:ClassificationSession"),
     open_model=lazy("vpp_deploy.tasks.classification.model:ClassificationModel"),
     run=lazy("vpp_deploy.tasks.classification.infer:run"),
