@@ -55,6 +55,7 @@ def test_a_demo_folder_that_cannot_be_made(cli: Cli, clip: Path) -> None:
     outcome = cli("demo", "-o", clip)
     assert outcome.code == ExitCode.BAD_INPUT
     assert outcome.err.startswith(f"error: cannot make the folder {clip}")
+    assert "PyTorch" not in outcome.err + outcome.out  # which takes seconds to load
 
 
 def test_a_folder_with_a_video_of_ones_own(cli: Cli, clip: Path) -> None:

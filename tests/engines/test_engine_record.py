@@ -14,7 +14,7 @@ import pytest
 import vpp_deploy
 from vpp_deploy.bundle import Bundle, sha256_of_bytes
 from vpp_deploy.engines import TensorRtBuildOptions, backend
-from vpp_deploy.engines.engine_record import read_record
+from vpp_deploy.engines.engine_record import no_engine, read_record
 from vpp_deploy.engines.onnxruntime import engine as onnxruntime_engine
 from vpp_deploy.errors import BuildError, DependencyError, IncompatibleEngineError, OutputError, UsageError
 
@@ -49,7 +49,21 @@ def test_a_fitting_engine_loads(bundle: Bundle) -> None:
 
 def test_no_engine(bundle: Bundle) -> None:
     shutil.rmtree(bundle.path / "engines")
-    assert "has no onnxruntime engine" in refused(bundle)
+    assert "has no onnxruntime engine; build it with: vpp-deploy build-engine " in refused(bundle)
+    for name in ("openvino", "tensorrt"):
+        (bundle.path / "engines" / name).mkdir(parents=True)
+    assert "has no onnxruntime engine; build it with: " in refused(bundle)  # folders that nothing is in
+    for name in ("openvino", "tensorrt"):
+        (bundle.path / "engines" / name / "engine.json").write_text("{}")
+    has = "has no onnxruntime engine; use openvino or tensorrt, which it has (--engine openvino)"
+    assert f"{has}, or build it with: " in refused(bundle)
+    manifest = bundle.manifest.model_copy(update={"precision": "bfloat16"})
+    assert str(no_engine(Bundle(bundle.path, manifest), BACKEND)).endswith(has)
+    shutil.rmtree(bundle.path / "engines")
+    advice = (
+        f"onnxruntime lacks bfloat16, build another one with: vpp-deploy build-engine {bundle.path} --engine openvino"
+    )
+    assert str(no_engine(Bundle(bundle.path, manifest), BACKEND)).endswith(advice)
 
 
 def test_another_graph(bundle: Bundle) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from vpp_deploy.benchmark.names import NAIVE_ONNX, PEERS, TORCH_COMPILE
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines import BACKENDS, load_engine
+from vpp_deploy.engines.engine_record import first_build_command
 from vpp_deploy.engines.protocols import Engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.files.names import distinct_names
@@ -98,9 +99,7 @@ def candidates(
         for peer in dict.fromkeys(peers)
     ]
     if not found:
-        raise UsageError(
-            f"bundle {bundles[0].path} has no engine; build one with: vpp-deploy build-engine {bundles[0].shell_path}"
-        )
+        raise UsageError(f"bundle {bundles[0].path} has no engine; build one with: {first_build_command(bundles[0])}")
     if options and not any(candidate.options for candidate in found):
         raise UsageError(f"no engine that is compared knows the option {next(iter(options))!r}; leave it out")
     return found

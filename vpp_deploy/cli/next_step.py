@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.cli.environment import ability_of
-from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines import BACKENDS, backends_for
 from vpp_deploy.engines.backend import Backend, Surroundings, installed_version
 from vpp_deploy.machine import nvidia_gpus
 from vpp_deploy.tasks import DEFAULT, TASKS
@@ -17,7 +17,7 @@ def say_build(bundle: Bundle) -> None:
     if engine is not None:
         console.next_command("vpp-deploy", "build-engine", str(bundle.path), *engine_words(engine))
         return
-    able = ", ".join(_able(precision := bundle.manifest.precision))
+    able = ", ".join(backends_for(precision := bundle.manifest.precision))
     console.say(f"note: {precision} takes one of the engines {able}, and none of them works here")
     console.next_command("vpp-deploy", "doctor")
 
@@ -33,16 +33,12 @@ def say_run(bundle: Bundle, engine: str) -> None:
 
 def engine_for(bundle: Bundle) -> str | None:
     """The first backend that can build and run a bundle on this machine; None if none can."""
-    return next((name for name in _able(bundle.manifest.precision) if _works_here(BACKENDS[name])), None)
+    return next((name for name in backends_for(bundle.manifest.precision) if _works_here(BACKENDS[name])), None)
 
 
 def engine_words(engine: str) -> list[str]:
     """The option that names an engine, where that is not the default."""
     return [] if engine == DEFAULT else ["--engine", engine]
-
-
-def _able(precision: str) -> list[str]:
-    return [name for name, backend in BACKENDS.items() if precision not in backend.lacks]
 
 
 def _works_here(backend: Backend) -> bool:

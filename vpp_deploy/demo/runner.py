@@ -84,7 +84,7 @@ def run_demo(out: Path | str, *, report: Report = lambda line: None) -> DemoResu
         VppDeployError: whatever else a step raises.
     """
     begin = perf_counter()
-    folder = _make_folder(Path(out))
+    folder = make_demo_folder(Path(out))
     clip, tracked, json_lines = folder / "clip.mp4", folder / "tracked.mp4", folder / "tracked.jsonl"
 
     report(f"making a clip of {CLIP_FRAMES} frames")
@@ -140,7 +140,12 @@ def _write_page(
     return True
 
 
-def _make_folder(folder: Path) -> Path:
+def make_demo_folder(folder: Path) -> Path:
+    """Make the folder for a demo's results, where it is not there yet.
+
+    Raises:
+        OutputError: it cannot be made, or holds files of others under the results' names.
+    """
     make_folder(folder)
     try:
         there = {path.name for path in folder.iterdir()}

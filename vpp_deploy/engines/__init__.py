@@ -35,6 +35,11 @@ BACKENDS: Final[Registry[Backend]] = Registry(
 )
 
 
+def backends_for(precision: str) -> list[str]:
+    """The backends that compute in a precision, by name."""
+    return [name for name, backend in BACKENDS.items() if precision not in backend.lacks]
+
+
 @checked
 def build_engine(
     bundle: Bundle,

@@ -117,6 +117,29 @@ def rebuild_command(bundle: Bundle, backend: str) -> str:
     return f"vpp-deploy build-engine {bundle.shell_path} --engine {backend}"
 
 
+def first_build_command(bundle: Bundle) -> str:
+    """The command that builds an engine where none was named: for the processor, if that computes in the precision."""
+    from vpp_deploy.engines import BACKENDS, backends_for  # not above: they import this
+
+    able = backends_for(bundle.manifest.precision)
+    return rebuild_command(bundle, next((name for name in able if BACKENDS[name].runs_on == "cpu"), able[0]))
+
+
+def no_engine(bundle: Bundle, backend: str) -> IncompatibleEngineError:
+    """The error for an engine that a bundle does not have: it names those that it has, and what builds one."""
+    from vpp_deploy.engines import BACKENDS, backends_for
+
+    there = [name for name in BACKENDS if (bundle.engine_folder(name) / ENGINE_RECORD_FILE).is_file()]
+    precision = bundle.manifest.precision
+    ways = [f"use {' or '.join(there)}, which it has (--engine {there[0]})"] if there else []
+    if backend in backends_for(precision):
+        ways.append(f"build it with: {rebuild_command(bundle, backend)}")
+    elif not there:
+        ways.append(f"{backend} lacks {precision}, build another one with: {first_build_command(bundle)}")
+    advice = ", or ".join(ways)
+    return IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}")
+
+
 @contextmanager
 def engine_writer(bundle: Bundle, backend: str) -> Iterator[tuple[Path, Callable[[EngineRecord], None]]]:
     """Write an engine's files into a temporary folder that replaces an older engine when the block succeeds.
@@ -157,7 +180,7 @@ def read_record(bundle: Bundle, backend: str, backend_version: str) -> EngineRec
     try:
         record = EngineRecord.read(folder)
     except FileNotFoundError as error:
-        raise IncompatibleEngineError(f"bundle {bundle.path} has no {backend} engine; {advice}") from error
+        raise no_engine(bundle, backend) from error
     except (ValidationError, OSError) as error:
         raise IncompatibleEngineError(
             f"{folder / ENGINE_RECORD_FILE} cannot be read ({why(error)}); {advice}"

@@ -14,7 +14,7 @@ import onnxruntime
 from vpp_deploy.bundle.external_data import externalize
 from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
-from vpp_deploy.engines import BACKENDS
+from vpp_deploy.engines import backends_for
 from vpp_deploy.engines.backend import BuildProgress
 from vpp_deploy.engines.engine_record import EngineRecord, engine_writer, rebuild_command
 from vpp_deploy.engines.fingerprint import option_texts
@@ -123,10 +123,9 @@ def _advice(bundle: Bundle) -> str:
     precision = bundle.manifest.precision
     if precision not in BACKEND.lacks:
         return ""
-    others = [name for name, backend in BACKENDS.items() if precision not in backend.lacks]
     return (
         f"; its CPU provider lacks kernels for {precision}: make the bundle with --precision float16 or float32, or "
-        f"build for {' or '.join(others)}"
+        f"build for {' or '.join(backends_for(precision))}"
     )
 
 
