@@ -109,8 +109,8 @@ def test_two_runs_at_once_do_not_share_a_place(cli: Cli, micro_bundle: Bundle, v
     done(cli(*words))
     # A run that had planned before this one began, on another machine: nobody knows whose result has stayed.
     marker = next(path for path in (out / "markers").iterdir() if json.loads(path.read_text())["item"] == "a.mp4")
-    item, run, source = marker.stem.split("-")
-    marker.with_name(f"{item}-{run[::-1]}-{source}.json").write_text(marker.read_text())
+    item, run, rest = marker.name.split("-", 2)
+    marker.with_name(f"{item}-{run[::-1]}-{rest}").write_text(marker.read_text())
     assert "1 to run (1 its result may be another run's); 2 done before" in done(cli(*words)).out
     assert markers(out) == {name: ["json"] for name in NAMES}
 
@@ -169,6 +169,48 @@ def test_a_table_and_a_submission_of_all(
     (videos / "b.mkv").unlink()
     done(cli(*words))
     assert set(parquet.read_table(out / "results.parquet")["video"].to_pylist()) == {"a.mp4", "sub/c.mp4"}
+
+
+def test_what_is_done_is_in_the_views_or_is_done_again(
+    cli: Cli, micro_bundle: Bundle, out: Path, tmp_path: Path
+) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names = [f"{number}.mp4" for number in range(7)]
+    videos, submission = write_videos(tmp_path / "videos", names), tmp_path / "all.json"
+    words = ["batch", micro_bundle.path, videos, "-o", out, "--overlays", "--youtube-vis", submission]
+    done(cli(*words))
+    whole, entries = results(out), submission.read_bytes()
+    emptied, cut, foreign, removed, flipped, *_ = (out / f"results/{name}.jsonl.gz" for name in names)
+    overlays = [out / f"overlays/{name}.mp4" for name in names]
+
+    emptied.write_bytes(b"")
+    cut.write_bytes(cut.read_bytes()[:-1])
+    foreign.write_bytes(removed.read_bytes() * 2)
+    removed.unlink()
+    overlays[5].write_bytes(b"")
+    overlays[6].unlink()
+    reasons = (
+        "3 its result is damaged",
+        "1 its result is missing",
+        "1 its overlay is damaged",
+        "1 its overlay is miss",
+    )
+    second = done(cli(*words)).out
+    assert "6 to run" in second
+    assert all(reason in second for reason in reasons)
+    assert results(out) == whole
+    assert all(path.stat().st_size for path in overlays)
+    assert submission.read_bytes() == entries
+    assert set(parquet.read_table(out / "results.parquet")["video"].to_pylist()) == set(names)
+    assert markers(out) == {name: ["json"] for name in names}
+
+    damaged = bytearray(flipped.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    flipped.write_bytes(damaged)  # no listing tells
+    outcome = cli(*words)
+    assert outcome.code == ExitCode.BAD_INPUT
+    assert f"{flipped} is damaged; delete it and run the same command again" in outcome.err
+    assert submission.read_bytes() == entries
 
 
 def test_a_submission_has_the_numbers_of_a_data_set(cli: Cli, micro_bundle: Bundle, out: Path, tmp_path: Path) -> None:

@@ -76,8 +76,9 @@ def test_from_bucket_to_bucket_and_again(cli: Cli, micro_bundle: Bundle, filled:
 
     assert "0 to run; 2 done before" in cli(*words).out
     filled.put_file(str(write_videos(tmp_path / "new", ["a.mp4"], frames=3) / "a.mp4"), "corpus/a.mp4")
+    filled.pipe_file("out/first/results/sub/b.mp4.jsonl.gz", b"")
     again = cli(*words)
-    assert "1 to run (1 its source has changed); 1 done before" in again.out
+    assert "2 to run (1 its source has changed, 1 its result is damaged); 0 done before" in again.out
     assert len(gzip.decompress(filled.cat_file("out/first/results/a.mp4.jsonl.gz")).splitlines()) == 3
 
 

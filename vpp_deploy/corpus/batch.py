@@ -14,7 +14,7 @@ from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.corpus import TASKS_WITH_LINES
 from vpp_deploy.corpus.crew import Crew
 from vpp_deploy.corpus.items import Item, make_items, no_items
-from vpp_deploy.corpus.markers import run_facts, run_key
+from vpp_deploy.corpus.markers import Marker, run_facts
 from vpp_deploy.corpus.plan import Plan, make_plan
 from vpp_deploy.corpus.processes import Processes
 from vpp_deploy.corpus.ray_actors import RayActors
@@ -23,7 +23,7 @@ from vpp_deploy.corpus.store import Store
 from vpp_deploy.corpus.supervisor import Tally, supervise
 from vpp_deploy.corpus.table import TABLE, update_table
 from vpp_deploy.corpus.worker import Setup
-from vpp_deploy.errors import UsageError
+from vpp_deploy.errors import OutputError, UsageError
 from vpp_deploy.files.outputs import OutputFile
 
 
@@ -170,14 +170,31 @@ def run_batch(
             setup = replace(batch.setup, scratch=scratch)
             crew: Crew = Processes(setup) if ray is None else RayActors(setup, ray)
             tally = supervise(crew, batch.plan.jobs, workers, batch.store, setup.facts, watch, failed)
-        lost = {*tally.failed, *(item.name for item, _ in batch.plan.failed)}
-        have = [item for item in batch.items if item.name not in lost]
+        done = _all_done(batch) if views.table or submission else ()
         if views.table:
-            update_table(batch.store, have, run_key(batch.setup.facts), batch.bundle.manifest.task, scratch)
+            update_table(batch.store, done, batch.bundle.manifest.task, scratch)
             made.append(f"{batch.store}/{TABLE}")
         if submission:
             from vpp_deploy.corpus.submission import write_submission
 
-            write_submission(submission, batch.store, have, batch.numbers)
+            write_submission(submission, batch.store, done, batch.numbers)
             made.append(str(views.submission))
     return tally, made
+
+
+def _all_done(batch: Batch) -> Sequence[tuple[Item, Marker]]:
+    """What views are made of: after the work, all but what has failed.
+
+    Raises:
+        OutputError: something has gone meanwhile.
+    """
+    if not batch.plan.jobs:
+        return batch.plan.done
+    plan = make_plan(batch.items, batch.store, batch.setup.facts, retry_failed=False)
+    if plan.jobs:
+        job = plan.jobs[0]
+        raise OutputError(
+            f"{batch.store}: somebody else writes here: {job.item.name!r:.200} was done, and now {job.why}; run the "
+            "same command again"
+        )
+    return plan.done

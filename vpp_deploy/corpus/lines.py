@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from vpp_deploy.bundle.hashing import sha256_of_open_file
+from vpp_deploy.corpus.items import Item
 from vpp_deploy.corpus.locations import failing_as
+from vpp_deploy.corpus.markers import Marker
+from vpp_deploy.corpus.plan import result_name
 from vpp_deploy.corpus.store import Store
 from vpp_deploy.errors import OutputError
 
@@ -45,16 +49,23 @@ def pack(source: Path, target: Path, *, kept: bool) -> dict[str, Any]:
     return {"frames": frames, "lines": lines, "seconds": seconds}
 
 
-def read_lines(store: Store, name: str) -> Iterator[dict[str, Any]]:
-    """The lines of a result.
+def read_lines(store: Store, item: Item, marker: Marker) -> Iterator[dict[str, Any]]:
+    """The lines of an item's result, which has been looked through first: all of them, or an error.
+
+    Args:
+        store: has it.
+        item: whose.
+        marker: has its hash.
 
     Raises:
-        OutputError: it cannot be read, or was damaged.
+        OutputError: it cannot be read, or is not what was written.
     """
-    with (
-        failing_as(OutputError, f"{store}/{name} is damaged; delete it and run the same command again"),
-        store.open(name) as file,
-        gzip.open(file) as lines,
-    ):
-        for line in lines:
-            yield json.loads(line)
+    name = result_name(item)
+    damaged = f"{store}/{name} is damaged; delete it and run the same command again"
+    with failing_as(OutputError, damaged), store.open(name) as file:
+        if not sha256_of_open_file(file).startswith(marker.result):
+            raise OutputError(f"{damaged}: these are other bytes than were written")
+        file.seek(0)
+        with gzip.open(file) as lines:
+            for line in lines:
+                yield json.loads(line)

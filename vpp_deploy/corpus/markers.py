@@ -1,7 +1,8 @@
-"""Markers: small files, written last, whose names alone say what is done, of which content, and how.
+"""Markers: small files, written last, whose names alone say what is done, of which content, how, and with what result.
 
-A marker's name is three hashes: of the item's name, of how it was run (`run_facts`), of its source. So one listing
-tells what is left, and no file is ever changed by two.
+A marker's name begins with three hashes: of the item's name, of how it was run (`run_facts`), of its source. That of an
+item that is done goes on with the hash of its result, the result's size, and its overlay's if it has one. So one
+listing tells what is left and what is whole, and no file is ever changed by two. What is in a marker is for people.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, Self
 
 from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_file
@@ -24,8 +26,9 @@ FOLDER: Final = "markers"
 MOST_ATTEMPTS: Final = 2
 _DAMAGED: Final = "its marker is damaged"
 _DIGITS: Final = 16
+_HASH: Final = rf"([0-9a-f]{{{_DIGITS}}})"
 _NAME: Final = re.compile(
-    rf"{FOLDER}/([0-9a-f]{{{_DIGITS}}})-([0-9a-f]{{16}})-([0-9a-f]{{16}})(?:\.failed([0-9]))?\.json"
+    rf"{FOLDER}/{_HASH}-{_HASH}-{_HASH}(?:-{_HASH}-([0-9]{{1,18}})(?:-([0-9]{{1,18}}))?|\.failed([1-9]))\.json"
 )
 
 
@@ -38,29 +41,50 @@ class Marker:
         run: of how it was run.
         source: of its files' sizes and versions.
         failures: attempts that failed; 0 for an item that is done.
+        result: hash of its JSON lines, as they are stored.
+        size: of these, in bytes.
+        overlay_size: of the video with an overlay, in bytes; 0 where none was made.
     """
 
     item: str
     run: str
     source: str
     failures: int = 0
+    result: str = ""
+    size: int = 0
+    overlay_size: int = 0
 
     @property
     def name(self) -> str:
         """In the store."""
-        failed = f".failed{self.failures}" if self.failures else ""
-        return f"{FOLDER}/{self.item}-{self.run}-{self.source}{failed}.json"
+        key = f"{FOLDER}/{self.item}-{self.run}-{self.source}"
+        if self.failures:
+            return f"{key}.failed{self.failures}.json"
+        overlay = f"-{self.overlay_size}" if self.overlay_size else ""
+        return f"{key}-{self.result}-{self.size}{overlay}.json"
+
+    def with_outputs(self, lines: Path, overlay: Path | None) -> Self:
+        """The marker of an item that has been done, of its files before they are stored.
+
+        Raises:
+            OSError: one cannot be read.
+        """
+        overlay_size = overlay.stat().st_size if overlay else 0
+        return replace(
+            self, result=sha256_of_file(lines)[:_DIGITS], size=lines.stat().st_size, overlay_size=overlay_size
+        )
 
     @classmethod
     def parse(cls, name: str) -> Self | None:
         """From the name of a file in the store; None if it is no marker."""
         if not (match := _NAME.fullmatch(name)):
             return None
-        return cls(match[1], match[2], match[3], int(match[4] or 0))
+        item, run, source, result, size, overlay, failures = match.groups()
+        return cls(item, run, source, int(failures or 0), result or "", int(size or 0), int(overlay or 0))
 
 
 def marker_of(item: Item, run: str) -> Marker:
-    """The marker of an item that is done."""
+    """The beginning of the marker of an item: what it is run on, and how."""
     source = [[os.path.basename(file.name), file.size, file.version] for file in item.files]
     return Marker(_hash(os.fsencode(item.name)), run, _hash(_json(source)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,8 +45,7 @@ class Job:
     @property
     def overlay(self) -> str:
         """Name in the store of the video with an overlay."""
-        folder, _, name = f"{OVERLAYS}/{self.item.name}".rpartition("/")
-        return f"{folder}/{fitting(name, '.mp4')}"
+        return overlay_name(self.item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,13 @@ class Plan:
 
     Attributes:
         jobs: what is to be run, in the corpus's order.
-        done: items whose results are there.
+        done: items whose results are there and whole, as far as their sizes tell, and their markers.
         failed: items that failed as often as is tried, and their markers.
         strangers: results of items that the corpus no longer has.
     """
 
     jobs: tuple[Job, ...]
-    done: tuple[Item, ...]
+    done: tuple[tuple[Item, Marker], ...]
     failed: tuple[tuple[Item, Marker], ...]
     strangers: int
 
@@ -72,8 +71,14 @@ def result_name(item: Item) -> str:
     return f"{folder}/{fitting(name, '.jsonl.gz')}"
 
 
+def overlay_name(item: Item) -> str:
+    """Name in the store of an item's video with an overlay."""
+    folder, _, name = f"{OVERLAYS}/{item.name}".rpartition("/")
+    return f"{folder}/{fitting(name, '.mp4')}"
+
+
 def make_plan(items: Sequence[Item], store: Store, facts: dict[str, Any], *, retry_failed: bool) -> Plan:
-    """Find out what is left, from one listing of the store.
+    """Find out what is left, from one listing of the store: names of markers, and sizes of what they speak of.
 
     Args:
         items: of the corpus.
@@ -85,20 +90,23 @@ def make_plan(items: Sequence[Item], store: Store, facts: dict[str, Any], *, ret
         OutputError: the store cannot be listed or read.
     """
     found = defaultdict(list)
-    for name in sorted(store.names(FOLDER)):
+    for name in sorted(store.sizes(FOLDER)):
         if marker := Marker.parse(name):
             found[marker.item].append(marker)
-    results = store.names(RESULTS)
+    sizes = store.sizes(RESULTS)
+    if facts["options"]["overlays"]:
+        sizes |= store.sizes(OVERLAYS)
     reasons = _Reasons(store, facts)
     run = run_key(facts)
     jobs, done, failed = [], [], []
     for item in items:
         wanted = marker_of(item, run)
         markers = found.pop(wanted.item, [])
-        has_result = result_name(item) in results
-        others = any(not one.failures and one != wanted for one in markers)
-        if wanted in markers and has_result and not others:
-            done.append(item)
+        complete = [one for one in markers if not one.failures]
+        ours = next((one for one in complete if _same(one, wanted)), None)
+        damage = _damage(item, ours, sizes) if ours else None
+        if ours and not damage and len(complete) == 1:
+            done.append((item, ours))
             continue
         last = max((one for one in markers if _same(one, wanted)), key=lambda one: one.failures, default=None)
         failures = last.failures if last and not retry_failed else 0
@@ -106,8 +114,8 @@ def make_plan(items: Sequence[Item], store: Store, facts: dict[str, Any], *, ret
             failed.append((item, last))
             continue
         why = reasons.find(wanted, markers)
-        if wanted in markers:
-            why = "its result may be another run's" if has_result else "its result is missing"
+        if ours:
+            why = damage or "its result may be another run's"
         jobs.append(Job(item, wanted, why, tuple(marker.name for marker in markers), failures))
     return Plan(
         tuple(jobs), tuple(done), tuple(failed), sum(any(not one.failures for one in rest) for rest in found.values())
@@ -150,6 +158,19 @@ class _Reasons:
                 content = None
             self._changes[older.run] = what_changed(content, self._facts)
         return self._changes[older.run]
+
+
+def _damage(item: Item, marker: Marker, sizes: Mapping[str, int | None]) -> str | None:
+    """What is wrong with the outputs of an item that is done, in words."""
+    for what, name, size in (
+        ("result", result_name(item), marker.size),
+        ("overlay", overlay_name(item), marker.overlay_size),
+    ):
+        if size and name not in sizes:
+            return f"its {what} is missing"
+        if size and sizes[name] not in (size, None):
+            return f"its {what} is damaged"
+    return None
 
 
 def _same(marker: Marker, wanted: Marker) -> bool:

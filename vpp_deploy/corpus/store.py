@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol, cast
@@ -31,8 +31,11 @@ class Store(Protocol):
         """A block in which no other run of this machine writes to it, as far as that can be told."""
         ...
 
-    def names(self, folder: str) -> set[str]:
-        """What there is in a folder of it and in the folders in that; nothing where there is no such folder."""
+    def sizes(self, folder: str) -> dict[str, int | None]:
+        """What there is in a folder of it and in the folders in that, by name, in bytes; None where they are not known.
+
+        Nothing where there is no such folder.
+        """
         ...
 
     def open(self, name: str) -> BinaryIO:
@@ -99,12 +102,15 @@ class FolderStore:
                 raise OutputError(f"{self._given / MARKERS}: cannot be locked: {error.strerror or error}") from error
             yield
 
-    def names(self, folder: str) -> set[str]:
+    def sizes(self, folder: str) -> dict[str, int | None]:
         """See `Store`."""
-        found: set[str] = set()
+        found: dict[str, int | None] = {}
         for place, _, files in os.walk(self.folder / folder, onerror=self._refuse):
-            at = Path(place).relative_to(self.folder)
-            found.update((at / file).as_posix() for file in files if not is_temporary(file))
+            at = Path(place).relative_to(self.folder).as_posix()
+            for file in files:
+                if not is_temporary(file):
+                    with suppress(FileNotFoundError):  # removed meanwhile, or a link that leads nowhere
+                        found[f"{at}/{file}"] = os.stat(f"{place}/{file}").st_size
         return found
 
     def open(self, name: str) -> BinaryIO:
@@ -171,15 +177,15 @@ class ObjectStore:
         """See `Store`: it cannot be told of a store of objects."""
         yield
 
-    def names(self, folder: str) -> set[str]:
+    def sizes(self, folder: str) -> dict[str, int | None]:
         """See `Store`."""
         with failing_as(OutputError, f"{self._url}: cannot be listed"):
             self._system.invalidate_cache()
             try:
-                found = self._system.find(f"{self._root}/{folder}")
+                found = self._system.find(f"{self._root}/{folder}", detail=True)
             except FileNotFoundError:
-                return set()
-        return {path.removeprefix(f"{self._root}/") for path in found}
+                return {}
+        return {path.removeprefix(f"{self._root}/"): facts.get("size") for path, facts in found.items()}
 
     def open(self, name: str) -> BinaryIO:
         """See `Store`."""

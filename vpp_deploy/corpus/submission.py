@@ -9,7 +9,7 @@ from typing import Any
 
 from vpp_deploy.corpus.items import Item
 from vpp_deploy.corpus.lines import read_lines
-from vpp_deploy.corpus.plan import result_name
+from vpp_deploy.corpus.markers import Marker
 from vpp_deploy.corpus.store import Store
 from vpp_deploy.errors import DatasetError
 from vpp_deploy.files.outputs import OutputFile
@@ -39,7 +39,9 @@ def video_numbers(items: Sequence[Item], annotations: Path | None) -> dict[str, 
     return numbers
 
 
-def write_submission(output: OutputFile, store: Store, items: Sequence[Item], numbers: Mapping[str, int]) -> None:
+def write_submission(
+    output: OutputFile, store: Store, done: Sequence[tuple[Item, Marker]], numbers: Mapping[str, int]
+) -> None:
     """Write the entries of all tracks of all videos; see `YouTubeVisTracks.entries` for what an entry says.
 
     Scores are means of what the lines say, which have six digits.
@@ -47,7 +49,7 @@ def write_submission(output: OutputFile, store: Store, items: Sequence[Item], nu
     Args:
         output: the file. It gets its name here.
         store: has the results.
-        items: whose results, in order.
+        done: items whose results are wanted, in order, and their markers.
         numbers: the `video_id` of each item, by name.
 
     Raises:
@@ -56,8 +58,8 @@ def write_submission(output: OutputFile, store: Store, items: Sequence[Item], nu
     before = b"["
     try:
         with output.open() as file:
-            for item in items:
-                for entry in entries(numbers[item.name], read_lines(store, result_name(item))):
+            for item, marker in done:
+                for entry in entries(numbers[item.name], read_lines(store, item, marker)):
                     file.write(before + json.dumps(entry, allow_nan=False).encode())
                     before = b",\n"
             file.write(b"[]\n" if before == b"[" else b"]\n")

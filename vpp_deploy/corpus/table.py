@@ -10,8 +10,7 @@ from vpp_deploy.bundle.hashing import sha256_of_bytes
 from vpp_deploy.corpus.items import Item
 from vpp_deploy.corpus.lines import read_lines
 from vpp_deploy.corpus.locations import failing_as
-from vpp_deploy.corpus.markers import marker_of
-from vpp_deploy.corpus.plan import result_name
+from vpp_deploy.corpus.markers import Marker
 from vpp_deploy.corpus.store import Store
 from vpp_deploy.errors import DependencyError, OutputError
 
@@ -38,13 +37,12 @@ def check_pyarrow() -> None:
         ) from error
 
 
-def update_table(store: Store, items: Sequence[Item], run: str, task: str, scratch: Path) -> bool:
+def update_table(store: Store, done: Sequence[tuple[Item, Marker]], task: str, scratch: Path) -> bool:
     """Write the table of some results, unless the store has the very one.
 
     Args:
         store: has the results, and gets the table.
-        items: whose results.
-        run: the key of this run, see `run_key`.
+        done: items whose results are wanted, in order, and their markers.
         task: of the bundle.
         scratch: folder for what is not ready.
 
@@ -57,7 +55,7 @@ def update_table(store: Store, items: Sequence[Item], run: str, task: str, scrat
     import pyarrow as pa
     from pyarrow import parquet
 
-    names = "\n".join(marker_of(item, run).name for item in items)
+    names = "\n".join(marker.name for _, marker in done)
     mark = sha256_of_bytes(names.encode())
     if _mark_of(store) == mark:
         return False
@@ -71,9 +69,9 @@ def update_table(store: Store, items: Sequence[Item], run: str, task: str, scrat
         parquet.ParquetWriter(path, schema, compression="zstd") as writer,
     ):
         waiting: list[Row] = []
-        for item in items:
+        for item, marker in done:
             name = item.name.encode(errors="backslashreplace").decode()  # a file's name need not be text
-            for line in read_lines(store, result_name(item)):
+            for line in read_lines(store, item, marker):
                 waiting += ({"video": name, **row} for row in rows_of(line))
                 if len(waiting) >= _ROWS_AT_ONCE:
                     writer.write_table(pa.Table.from_pylist(waiting, schema))

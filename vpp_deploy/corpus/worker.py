@@ -158,13 +158,15 @@ class Worker:
             "wall_seconds": perf_counter() - begin,
             **counts,
         }
+        with failing_as(OutputError, f"{packed}: cannot be read"):
+            marker = job.marker.with_outputs(packed, overlay)
         self._store.take(packed, job.result)
         if overlay is not None:
             self._store.take(overlay, job.overlay)
-        marker = lines.with_name("marker.json")  # not written where it goes: an atomic file looks at all that is there
-        with failing_as(OutputError, f"{marker}: cannot be written"):
-            marker.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        self._store.take(marker, job.marker.name)
+        written = lines.with_name("marker.json")  # not written where it goes: an atomic file looks at all that is there
+        with failing_as(OutputError, f"{written}: cannot be written"):
+            written.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        self._store.take(written, marker.name)
         return Outcome(counts["frames"], perf_counter() - begin, tuple(warnings))
 
 
