@@ -20,6 +20,7 @@ from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
 from vpp_deploy.files.temporary import locked_folder
 
+DAMAGED_MARKERS = ("{}", "no JSON", "", "[1]", "null", '{"run": 1, "reason": null}', "[" * 100_000)
 NAMES = ("a.mp4", "b.mkv", "sub/c.mp4")
 
 
@@ -92,7 +93,7 @@ def test_another_bundle_engine_or_option_does_everything_again_and_says_so(
     (marker,) = (out / "markers").iterdir()
     marker.write_text('{"run": {"format": 99}}')
     assert "1 made by another version of vpp-deploy" in done(cli(*words, "--dry-run")).out
-    for content in ("{}", "no JSON", "", "[1]", '{"run": 1}', "[" * 100_000):
+    for content in DAMAGED_MARKERS:
         marker.write_text(content)
         assert "1 its marker is damaged" in done(cli(*words, "--dry-run")).out
 
@@ -131,10 +132,16 @@ def test_what_fails_is_marked_and_does_not_stop_the_others(
     assert "0 to run; 2 done before; 1 failed before" in second.out
     assert "warning: a.mp4: " in second.err
     assert "--retry-failed" in second.err
+    for content in DAMAGED_MARKERS:  # their names count
+        for marker in (out / "markers").iterdir():
+            marker.write_text(content)
+        damaged = done(cli(*words, "--dry-run"), code=0)
+        assert "0 to run; 2 done before; 1 failed before" in damaged.out
+        assert "warning: a.mp4: it failed; its marker, which said why, is damaged" in damaged.err
     assert "1 to run (1 failed before); 2 done before" in done(cli(*words, "--retry-failed"), code=1).out
     write_videos(videos, ["a.mp4"])  # repaired
     assert "1 to run (1 its source has changed)" in done(cli(*words)).out
-    assert markers(out)["a.mp4"] == ["json"]
+    assert [path.name.count(".failed") for path in (out / "markers").iterdir()] == [0] * 3
 
 
 def test_a_table_and_a_submission_of_all(

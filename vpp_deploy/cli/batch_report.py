@@ -13,6 +13,7 @@ from vpp_deploy.terminal import console
 
 _NAMED: Final = 20
 _WARNINGS: Final = 5
+_NO_REASON: Final = "it failed; its marker, which said why, is damaged"
 
 
 def say_plan(batch: Batch, *, dry_run: bool) -> None:
@@ -35,8 +36,8 @@ def say_plan(batch: Batch, *, dry_run: bool) -> None:
         console.warn(f"{batch.store} also has results of what is not in the corpus ({plan.strangers}); they stay")
     for item, marker in plan.failed[:_NAMED]:
         content = read_marker(batch.store, marker)
-        reason = content.get("reason") if isinstance(content, dict) else "its marker is damaged"
-        console.warn(f"{item.name}: {reason}")
+        reason = content.get("reason") if isinstance(content, dict) else None
+        console.warn(f"{item.name}: {reason if isinstance(reason, str) else _NO_REASON}")
     if plan.failed:
         console.warn(f"what has failed is tried again with --retry-failed: {len(plan.failed)} of {len(batch.items)}")
     if dry_run and plan.jobs:
