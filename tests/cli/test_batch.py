@@ -135,9 +135,10 @@ def test_what_fails_is_marked_and_does_not_stop_the_others(
     for content in DAMAGED_MARKERS:  # their names count
         for marker in (out / "markers").iterdir():
             marker.write_text(content)
-        damaged = done(cli(*words, "--dry-run"), code=0)
+        damaged = done(cli(*words, "--dry-run"), code=1)
         assert "0 to run; 2 done before; 1 failed before" in damaged.out
         assert "warning: a.mp4: it failed; its marker, which said why, is damaged" in damaged.err
+    done(cli(*words, "--retry-failed", "--dry-run"))
     assert "1 to run (1 failed before); 2 done before" in done(cli(*words, "--retry-failed"), code=1).out
     write_videos(videos, ["a.mp4"])  # repaired
     assert "1 to run (1 its source has changed)" in done(cli(*words)).out

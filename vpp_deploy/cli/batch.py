@@ -160,6 +160,8 @@ def make_command() -> Callable[..., None]:
             check_outputs([submission], inputs=here)
         say_plan(batch, dry_run=dry_run)
         if dry_run:
+            if batch.plan.failed:
+                raise typer.Exit(1)
             return
         begin = monotonic()
         with live_table(len(batch.plan.jobs), sum(job.item.size for job in batch.plan.jobs)) as watch:
