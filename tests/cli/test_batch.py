@@ -171,9 +171,13 @@ def test_a_table_and_a_submission_of_all(
         assert [{**entry, "video_id": 1, "score": 0} for entry in ours] == [{**entry, "score": 0} for entry in alone]
         assert [entry["score"] for entry in ours] == pytest.approx([entry["score"] for entry in alone], abs=1e-6)
 
-    written = (out / "results.parquet").stat().st_mtime_ns
+    whole, written = (out / "results.parquet").read_bytes(), (out / "results.parquet").stat().st_mtime_ns
     done(cli(*words))
     assert (out / "results.parquet").stat().st_mtime_ns == written
+    for damaged in (b"", bytes([whole[0], whole[1] ^ 1, *whole[2:]]), whole[:200] + whole[210:]):
+        (out / "results.parquet").write_bytes(damaged)
+        done(cli(*words))
+        assert (out / "results.parquet").read_bytes() == whole
     (videos / "b.mkv").unlink()
     done(cli(*words))
     assert set(parquet.read_table(out / "results.parquet")["video"].to_pylist()) == {"a.mp4", "sub/c.mp4"}
@@ -334,6 +338,38 @@ def test_a_store_that_cannot_be_written_to(
     assert outcome.code == ExitCode.BAD_INPUT
     (line,) = outcome.err.splitlines()
     assert line.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("results/a.mp4.jsonl.gz/x", "results/a.mp4.jsonl.gz: this is no file; move it"),
+        ("results/sub", "results/sub: this is no folder; move it"),
+        ("results", "results: cannot be listed: Not a directory"),
+        ("overlays/sub/c.mp4.mp4/x", "overlays/sub/c.mp4.mp4: this is no file; move it"),
+        ("results.parquet/x", "results.parquet: this is no file; move it"),
+        ("results.parquet", "results.parquet: `vpp-deploy batch` did not write this, or it is damaged; move it"),
+    ],
+)
+def test_what_stands_in_the_way_is_known_before_the_work(
+    place: str, text: str, cli: Cli, micro_bundle: Bundle, videos: Path, out: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    (out / place).parent.mkdir(parents=True)
+    (out / place).write_text("somebody else's")
+    outcome = cli("batch", micro_bundle.path, videos, "-o", out, "--overlays")
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, f"{out}/{text}")
+    assert (out / place).read_text() == "somebody else's"
+    assert not list(out.glob("markers/*.json"))
+
+
+def test_somebody_elses_table_stays(cli: Cli, micro_bundle: Bundle, videos: Path, out: Path) -> None:
+    parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+    out.mkdir()
+    parquet.write_table(pyarrow.table({"x": [1]}), out / "results.parquet")
+    outcome = cli("batch", micro_bundle.path, videos, "-o", out)
+    outcome.assert_one_line_error(ExitCode.BAD_INPUT, "`vpp-deploy batch` did not write this")
+    assert parquet.read_table(out / "results.parquet").to_pydict() == {"x": [1]}
 
 
 def test_without_pyarrow_the_table_is_refused_before_the_work(

@@ -44,7 +44,7 @@ def without_seconds(path: Path) -> list[dict[str, Any]]:
 def markers(out: Path) -> dict[str, list[str]]:
     """By item, the ends of its markers' names: `json` of what is done, `failed2.json` of what is not."""
     found: dict[str, list[str]] = {}
-    for path in sorted((out / "markers").iterdir()):
+    for path in sorted(path for path in (out / "markers").iterdir() if path.name != "table.json"):
         found.setdefault(json.loads(path.read_text())["item"], []).append(path.name.partition(".")[2])
     return found
 

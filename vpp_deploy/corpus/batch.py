@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,7 @@ from vpp_deploy.corpus.ray_actors import RayActors
 from vpp_deploy.corpus.sources import find_files
 from vpp_deploy.corpus.store import Store
 from vpp_deploy.corpus.supervisor import Tally, supervise
-from vpp_deploy.corpus.table import TABLE, update_table
+from vpp_deploy.corpus.table import TABLE, check_table, update_table
 from vpp_deploy.corpus.worker import Setup
 from vpp_deploy.errors import OutputError, UsageError
 from vpp_deploy.files.outputs import OutputFile
@@ -164,6 +164,9 @@ def run_batch(
             stack.callback(submission.discard)
         batch.store.prepare()
         stack.enter_context(batch.store.alone())
+        batch.store.check(_names(batch))
+        if views.table:
+            check_table(batch.store)
         scratch = stack.enter_context(batch.store.scratch())
         tally = Tally(0)
         if batch.plan.jobs:
@@ -180,6 +183,16 @@ def run_batch(
             write_submission(submission, batch.store, done, batch.numbers)
             made.append(str(views.submission))
     return tally, made
+
+
+def _names(batch: Batch) -> Iterator[str]:
+    """What is to be written into the store."""
+    for job in batch.plan.jobs:
+        yield job.result
+        if batch.setup.overlays:
+            yield job.overlay
+    if batch.views.table:
+        yield TABLE
 
 
 def _all_done(batch: Batch) -> Sequence[tuple[Item, Marker]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -40,6 +41,10 @@ class Store(Protocol):
 
     def open(self, name: str) -> BinaryIO:
         """Something of it, for reading."""
+        ...
+
+    def check(self, names: Iterable[str]) -> None:
+        """See, before any work, that nothing but files stands where files are to be put."""
         ...
 
     def write(self, name: str, content: bytes) -> None:
@@ -118,6 +123,26 @@ class FolderStore:
         with failing_as(OutputError, f"{self._given / name}: cannot be read"):
             return (self.folder / name).open("rb")
 
+    def check(self, names: Iterable[str]) -> None:
+        """See `Store`."""
+        places = {""}
+        for name in names:
+            with failing_as(OutputError, f"{self._given / name}: cannot be written"), suppress(FileNotFoundError):
+                place, _, _ = name.rpartition("/")
+                if place not in places:
+                    self._check_place(place)
+                    places.add(place)
+                if not stat.S_ISREG(os.stat(self.folder / name).st_mode):
+                    raise OutputError(f"{self._given / name}: this is no file; move it, or choose another place")
+
+    def _check_place(self, place: str) -> None:
+        there = next(one for one in (self.folder / place, *(self.folder / place).parents) if os.path.lexists(one))
+        shown = self._given / there.relative_to(self.folder)
+        if not there.is_dir():
+            raise OutputError(f"{shown}: this is no folder; move it, or choose another place")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise OutputError(f"{shown}: cannot be written to; change its permissions, or choose another place")
+
     def write(self, name: str, content: bytes) -> None:
         """See `Store`."""
         with failing_as(OutputError, f"{self._given / name}: cannot be written"):
@@ -146,7 +171,8 @@ class FolderStore:
 
     def _refuse(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise OutputError(f"{self._given}: cannot be listed: {error.strerror or error}") from error
+            shown = self._given / Path(error.filename).relative_to(self.folder)
+            raise OutputError(f"{shown}: cannot be listed: {error.strerror or error}") from error
 
 
 class ObjectStore:
@@ -191,6 +217,9 @@ class ObjectStore:
         """See `Store`."""
         with failing_as(OutputError, f"{self._url}/{name}: cannot be read"):
             return cast(BinaryIO, self._system.open(f"{self._root}/{name}", "rb"))
+
+    def check(self, names: Iterable[str]) -> None:
+        """See `Store`: nothing can stand in the way of an object."""
 
     def write(self, name: str, content: bytes) -> None:
         """See `Store`."""

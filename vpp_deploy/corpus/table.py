@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from vpp_deploy.bundle.hashing import sha256_of_bytes
+from vpp_deploy.bundle.hashing import sha256_of_bytes, sha256_of_file, sha256_of_open_file
 from vpp_deploy.corpus.items import Item
 from vpp_deploy.corpus.lines import read_lines
 from vpp_deploy.corpus.locations import failing_as
-from vpp_deploy.corpus.markers import Marker
+from vpp_deploy.corpus.markers import FOLDER, Marker
 from vpp_deploy.corpus.store import Store
 from vpp_deploy.errors import DependencyError, OutputError
+from vpp_deploy.files.limits import MOST_BYTES_OF_JSON
 
 TABLE: Final = "results.parquet"
 _MADE_OF: Final = b"vpp_deploy.markers"
 """Key in the file's metadata: a hash of the markers of all results in it."""
+_RECORD: Final = f"{FOLDER}/table.json"
+"""Says which table is there: what it was made of, and the hash of all of it."""
 _ROWS_AT_ONCE: Final = 1 << 16
 
 Row = dict[str, Any]
@@ -35,6 +39,36 @@ def check_pyarrow() -> None:
             "pyarrow, which writes the Parquet table, is not installed; install it with: pip install "
             "vpp-deploy[batch], or give --no-parquet"
         ) from error
+
+
+def check_table(store: Store) -> None:
+    """See that a table here may be replaced: that there is none, an empty one, or one that is ours.
+
+    Raises:
+        OutputError: it is somebody else's, or cannot be read.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = store.open(TABLE)
+    except OutputError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return
+        raise
+    with file, failing_as(OutputError, f"{store}/{TABLE}: cannot be read"):
+        if not file.read(1):
+            return
+        file.seek(0)
+        try:
+            metadata = parquet.read_schema(file).metadata or {}
+        except (OSError, ValueError, pa.ArrowException):
+            metadata = {}
+    if _MADE_OF not in metadata:
+        raise OutputError(
+            f"{store}/{TABLE}: `vpp-deploy batch` did not write this, or it is damaged; move it, give another -o, or "
+            "--no-parquet"
+        )
 
 
 def update_table(store: Store, done: Sequence[tuple[Item, Marker]], task: str, scratch: Path) -> bool:
@@ -57,7 +91,7 @@ def update_table(store: Store, done: Sequence[tuple[Item, Marker]], task: str, s
 
     names = "\n".join(marker.name for _, marker in done)
     mark = sha256_of_bytes(names.encode())
-    if _mark_of(store) == mark:
+    if _is_made_of(store, mark):
         return False
     rows_of, columns = _TASKS[task]
     vector = pa.list_(pa.float32())
@@ -77,20 +111,25 @@ def update_table(store: Store, done: Sequence[tuple[Item, Marker]], task: str, s
                     writer.write_table(pa.Table.from_pylist(waiting, schema))
                     waiting.clear()
         writer.write_table(pa.Table.from_pylist(waiting, schema))
+    record = json.dumps(_record(mark, sha256_of_file(path))).encode()
     store.take(path, TABLE)
+    store.write(_RECORD, record)
     return True
 
 
-def _mark_of(store: Store) -> str | None:
-    import pyarrow as pa
-    from pyarrow import parquet
-
+def _is_made_of(store: Store, mark: str) -> bool:
+    """Whether the table is the one that was made of these results, to the last byte."""
     try:
+        with store.open(_RECORD) as file:
+            record = json.loads(file.read(MOST_BYTES_OF_JSON))
         with store.open(TABLE) as file:
-            metadata = parquet.read_schema(file).metadata or {}
-    except (OutputError, OSError, pa.ArrowException):  # there is none yet, or another one
-        return None
-    return str(metadata.get(_MADE_OF, b"").decode())
+            return bool(record == _record(mark, sha256_of_open_file(file)))
+    except (OutputError, OSError, ValueError, RecursionError):  # there is none, or it is damaged
+        return False
+
+
+def _record(mark: str, sha256: str) -> dict[str, str]:
+    return {"made_of": mark, "sha256": sha256}
 
 
 def _instances(line: Row) -> Iterator[Row]:
