@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.bundle.tensors_factory import make_tensors
 from tests.cli.conftest import Cli, Outcome
-from tests.corpus.corpora import command, leftovers, lines, markers, results, without_seconds, write_videos
+from tests.corpus.corpora import command, leftovers, lines, markers, results, start, without_seconds, write_videos
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.errors import ExitCode
 from vpp_deploy.files.temporary import locked_folder
@@ -361,6 +361,18 @@ def test_what_stands_in_the_way_is_known_before_the_work(
     outcome.assert_one_line_error(ExitCode.BAD_INPUT, f"{out}/{text}")
     assert (out / place).read_text() == "somebody else's"
     assert not list(out.glob("markers/*.json"))
+
+
+def test_what_cannot_be_written_has_a_name_that_the_user_knows(micro_bundle: Bundle, videos: Path, out: Path) -> None:
+    resource = pytest.importorskip("resource")
+    words = ["batch", micro_bundle.path, videos, "-o", out, "--no-parquet", "--workers", 1]
+    limit = (3000, 3000)  # bytes of a file, less than the lines: as a full disk
+    process = start(*words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+    _, err = process.communicate()
+    assert process.returncode == 1, err
+    for name in NAMES:
+        assert f"warning: {name}: {out}/results/{name}.jsonl.gz: writing failed: File too large" in err
+    assert ".vpp-" not in err
 
 
 def test_somebody_elses_table_stays(cli: Cli, micro_bundle: Bundle, videos: Path, out: Path) -> None:

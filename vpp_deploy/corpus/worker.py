@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from io import StringIO
@@ -20,7 +20,7 @@ from vpp_deploy.bundle.hashing import sha256_of_file
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.corpus.fetching import fetch
 from vpp_deploy.corpus.lines import pack
-from vpp_deploy.corpus.locations import failing_as
+from vpp_deploy.corpus.locations import failing_as, is_url
 from vpp_deploy.corpus.plan import Job
 from vpp_deploy.corpus.store import open_store
 from vpp_deploy.engines import load_engine
@@ -106,7 +106,9 @@ class Worker:
         self._engine = load_engine(bundle, setup.backend, **setup.load_options)
         self._store = open_store(setup.out)
         self._scratch = setup.scratch / f"{socket.gethostname()}-{os.getpid()}"
-        with failing_as(OutputError, f"{setup.scratch}: cannot be written"):
+        self._place = str(setup.scratch.parent if is_url(setup.out) else self._store)
+        """That the scratch folder lies in, by a name that a user knows."""
+        with failing_as(OutputError, f"{self._place}: cannot be written"):
             self._scratch.mkdir(parents=True, exist_ok=True)
 
     def run(self, job: Job) -> Outcome:
@@ -115,15 +117,23 @@ class Worker:
             with TemporaryDirectory(dir=self._scratch) as folder:
                 return self._run_in(Path(folder), job)
         except OSError as error:
-            return Outcome(error=OutputError(f"{self._scratch}: cannot be written: {error.strerror or error}"))
+            return Outcome(error=OutputError(f"{self._place}: cannot be written: {error.strerror or error}"))
 
     def _run_in(self, folder: Path, job: Job) -> Outcome:
         begin = perf_counter()
         try:
             source = fetch(job.item, folder)
         except VideoError as error:  # a network that was away may be back
+            if _is_full(error):
+                return Outcome(error=OutputError(f"{self._place}: cannot be written: {error}"))
             return Outcome(problem=str(error))
         lines, overlay = folder / "lines.jsonl", folder / "overlay.mp4" if self._setup.overlays else None
+        known = {
+            str(path): self._place if is_url(self._setup.out) else f"{self._place}/{name}"
+            for path, name in ((lines, job.result), (overlay, job.overlay))
+            if path
+        }
+        known[str(folder)] = self._place
         given = InputFile(source, stream=self._setup.stream, max_pixels=self._setup.max_pixels, prefix=job.item.prefix)
         try:
             with _heard() as said:
@@ -131,8 +141,8 @@ class Worker:
                 self._task.run(self._engine, request, self._setup.run_options)
         except VppDeployError as error:
             if _is_full(error):
-                return Outcome(error=error)
-            problem = str(error).replace(source, job.item.name).removeprefix(f"{job.item.name}: ")
+                return Outcome(error=OutputError(_renamed(str(error), known)))
+            problem = _renamed(str(error), {source: job.item.name, **known}).removeprefix(f"{job.item.name}: ")
             return Outcome(problem=problem, final=isinstance(error, VideoError | EngineOutputError))
         except Exception as error:  # of one item: the others go on
             return Outcome(problem=f"internal error: {type(error).__name__}: {error}")
@@ -140,11 +150,11 @@ class Worker:
         try:
             return self._store_all(job, lines, overlay, heard, begin)
         except OutputError as error:
-            return Outcome(error=error)
+            return Outcome(error=OutputError(_renamed(str(error), known)))
 
     def _store_all(self, job: Job, lines: Path, overlay: Path | None, warnings: list[str], begin: float) -> Outcome:
         packed = lines.with_suffix(".gz")
-        with failing_as(OutputError, f"{packed}: cannot be written"):
+        with failing_as(OutputError, f"{lines}: cannot be written"):
             counts = pack(lines, packed, kept=self._setup.kept)
         for name in job.stale:  # first: no older marker may speak for the new result
             self._store.delete(name)
@@ -158,13 +168,13 @@ class Worker:
             "wall_seconds": perf_counter() - begin,
             **counts,
         }
-        with failing_as(OutputError, f"{packed}: cannot be read"):
+        with failing_as(OutputError, f"{lines}: cannot be read"):
             marker = job.marker.with_outputs(packed, overlay)
         self._store.take(packed, job.result)
         if overlay is not None:
             self._store.take(overlay, job.overlay)
         written = lines.with_name("marker.json")  # not written where it goes: an atomic file looks at all that is there
-        with failing_as(OutputError, f"{written}: cannot be written"):
+        with failing_as(OutputError, f"{lines}: its marker cannot be written"):
             written.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         self._store.take(written, marker.name)
         return Outcome(counts["frames"], perf_counter() - begin, tuple(warnings))
@@ -178,6 +188,13 @@ def _heard() -> Iterator[list[str]]:
     with redirect_stdout(out), redirect_stderr(err):
         yield warnings
     warnings += [line.removeprefix(_WARNING) for line in err.getvalue().splitlines() if line.startswith(_WARNING)]
+
+
+def _renamed(text: str, known: Mapping[str, str]) -> str:
+    """A message with names that a user knows: those of the scratch folder are hidden, and gone when it is read."""
+    for name, shown in known.items():
+        text = text.replace(name, shown)
+    return text
 
 
 def _is_full(error: BaseException) -> bool:
