@@ -91,3 +91,26 @@ def test_in_another_thread_nothing_changes() -> None:
         "print(signal.getsignal(signal.SIGINT) == before)\n"
     )
     assert done.stdout == "done\nTrue\n"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    ["late", "functools.partial(late, 1)", "Late()", "Late().method"],
+)
+def test_an_error_of_a_handler_is_raised_again_and_others_are_not(handler: str) -> None:
+    done = run(
+        "import functools\n"
+        "def late(*_): raise TimeoutError('late')\n"
+        "class Late:\n"
+        "    def __call__(self, *_): raise TimeoutError('late')\n"
+        "    def method(self, *_): raise TimeoutError('late')\n"
+        f"signal.signal(signal.SIGALRM, {handler})\n"
+        "def work():\n    try:\n        hit('SIGALRM')\n    except TimeoutError as error:\n"
+        "        raise ValueError('of a library') from error\n"
+        "def fail():\n    raise TimeoutError('of a library')\n"
+        "def told(work):\n    try:\n        work()\n    except Exception as error:\n"
+        "        try:\n            let_pass(error)\n            print('passed over', error)\n"
+        "        except Exception as raised:\n            print('raised', raised)\n"
+        "told(functools.partial(hit, 'SIGALRM'))\ntold(work)\ntold(fail)\n"
+    )
+    assert done.stdout == "raised late\nraised late\npassed over of a library\n", done.stderr

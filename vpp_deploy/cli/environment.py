@@ -18,6 +18,7 @@ from vpp_deploy.engines import BACKENDS
 from vpp_deploy.engines.backend import Ability, Backend, Installed, Surroundings, installed_version
 from vpp_deploy.engines.onnxruntime.needs import providers as onnxruntime_providers
 from vpp_deploy.engines.tensorrt.needs import PluginFile, plugin_files
+from vpp_deploy.files import interrupts
 from vpp_deploy.machine import Gpu, available_processors, nvidia_gpus, processor_quota
 
 _REQUIREMENT: Final = re.compile(
@@ -161,6 +162,7 @@ def ability_of(backend: Backend, surroundings: Surroundings) -> Ability:
     try:
         return backend.examine(surroundings)
     except Exception as error:  # a package that it needs does not load, or it is somebody else's backend
+        interrupts.let_pass(error)
         reason = f"{type(error).__name__}: {error}"
         return Ability(cannot_build=reason, cannot_run=reason)
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from vpp_deploy.errors import DependencyError, UsageError, VppDeployError
+from vpp_deploy.files import interrupts
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -68,5 +69,6 @@ def failing_as(kind: type[VppDeployError], what: str) -> Iterator[None]:
     except VppDeployError:
         raise
     except Exception as error:
+        interrupts.let_pass(error)
         reason = getattr(error, "strerror", None) or str(error).strip().partition("\n")[0] or type(error).__name__
         raise kind(f"{what}: {reason}") from error

@@ -20,6 +20,7 @@ from vpp_deploy.bundle.manifest import GraphRole
 from vpp_deploy.bundle.reader import Bundle
 from vpp_deploy.engines.graph_check import bundle_graph_problems, peak_bytes
 from vpp_deploy.errors import BuildError, BundleError, ExportError, VppDeployError
+from vpp_deploy.files import interrupts
 from vpp_deploy.files.atomic import check_room
 from vpp_deploy.files.limits import in_bytes
 from vpp_deploy.files.reading import open_regular
@@ -120,6 +121,7 @@ def lowered_model(
     except VppDeployError:
         raise
     except Exception as error:  # onnx raises several types of its own, without a common base
+        interrupts.let_pass(error)
         reason = " ".join(str(error).split())
         raise BuildError(
             f"{label} cannot be lowered for {lowering} ({reason:.200}): {bundle.manifest.again}"
@@ -149,6 +151,7 @@ def checked_graph(bundle: Bundle, role: GraphRole) -> onnx.ModelProto:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
+        interrupts.let_pass(error)
         raise BundleError(f"{label} is not an ONNX file: {bundle.manifest.again}") from error
     weights = os.path.relpath(PurePosixPath(manifest.weights_file), PurePosixPath(manifest.graphs[role].file).parent)
     stored = {weights: manifest.files[manifest.weights_file].bytes}

@@ -17,6 +17,7 @@ from torch import nn
 from vpp_deploy import ops
 from vpp_deploy.errors import ExportError, VppDeployError
 from vpp_deploy.exporters.signature import GraphSignature
+from vpp_deploy.files import interrupts
 
 _ROOT = "frame"
 
@@ -48,6 +49,7 @@ def trace(module: nn.Module, signed: GraphSignature, model: str, parts: str) -> 
                 verbose=False,
             )
     except Exception as error:  # the exporter raises many types
+        interrupts.let_pass(error)
         cause = error.__cause__ or error
         if isinstance(cause, VppDeployError):
             raise cause from error

@@ -12,7 +12,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from functools import partial
+from types import CodeType, FrameType
 from typing import Any, Final
 
 MEANT_AS_ONE: Final = 3.0
@@ -84,6 +85,32 @@ def handled() -> Iterator[None]:
 def begin_work() -> None:
     """From here on there may be something to tidy up: a signal raises `Interrupted`."""
     _state.at_once = False
+
+
+def let_pass(error: BaseException) -> None:
+    """Raise an error again if the handler of a signal raised it: it is not about what a library did meanwhile.
+
+    For where whatever a library raises becomes an error of ours. An error that the library gives as the cause of its
+    own is raised likewise.
+    """
+    handlers = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
+    cause: BaseException | None = error
+    while cause is not None:
+        place = cause.__traceback__
+        while place is not None:
+            if place.tb_frame.f_code in handlers:
+                raise cause
+            place = place.tb_next
+        cause = cause.__cause__
+
+
+def _code(handler: Any) -> CodeType | None:
+    """What runs as a signal's handler; None if it is not Python."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    if not hasattr(handler, "__code__"):
+        handler = getattr(handler, "__call__", None)  # noqa: B004  # an object's
+    return getattr(handler, "__code__", None)
 
 
 def received() -> int | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from vpp_deploy.errors import UsageError
+from vpp_deploy.files import interrupts
 from vpp_deploy.media.notes import Notes
 from vpp_deploy.media.pictures import PictureFile
 
@@ -41,6 +42,7 @@ def _as_array(picture: Any) -> npt.NDArray[Any]:
     try:
         return np.asarray(picture)
     except Exception as error:  # whatever somebody's __array__ raises: a tensor on a GPU, a ragged list
+        interrupts.let_pass(error)
         raise UsageError(
             f"a picture as {type(picture).__name__} cannot become an array ({' '.join(str(error).split()):.200})"
         ) from error

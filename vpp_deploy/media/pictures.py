@@ -13,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from vpp_deploy.errors import DependencyError, VideoError
+from vpp_deploy.files import interrupts
 from vpp_deploy.files.reading import open_regular
 from vpp_deploy.media.kinds import ANIMATED, HEAD, KINDS, bits_per_channel, picture_kind
 from vpp_deploy.media.notes import Notes
@@ -194,6 +195,7 @@ class PictureFile:
             pixels = int(found[1]) if found else 2 * self._max_pixels
             raise VideoError(f"{self.path}: {self._beyond(pixels)}") from error
         except Exception as error:  # decoders raise whatever they trip over on damaged data
+            interrupts.let_pass(error)
             reason = str(error).partition("\n")[0] or type(error).__name__
             if isinstance(error, UnidentifiedImageError):  # whose words are of an object in Python
                 reason = f"its {self._kind} header is damaged"
@@ -221,5 +223,6 @@ def _orientation(image: Any) -> Any:
     try:
         value = image.getexif().get(_ORIENTATION, 1)
         return value if isinstance(value, int) else 1
-    except Exception:  # of metadata that nobody needs, as above
+    except Exception as error:  # of metadata that nobody needs, as above
+        interrupts.let_pass(error)
         return 1

@@ -28,6 +28,7 @@ from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions, Onnx
 from vpp_deploy.engines.onnxruntime.sessions import Session, add_native_ops, load_graph, session_options
 from vpp_deploy.engines.protocols import HostStream
 from vpp_deploy.errors import BuildError
+from vpp_deploy.files import interrupts
 from vpp_deploy.files.names import utf8_name
 
 _WEIGHTS_FILE = "weights.safetensors"
@@ -110,9 +111,13 @@ def _optimise(bundle: Bundle, role: GraphRole, scratch: Path, library: NativeLib
         if is_int8:
             make_activations_unsigned(lowered)
             without = _HINDER_INT8
-        session = Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle), without=without)
-        with session.translated(f"cannot store {label}"):
+        Session(Path(source), options, error=BuildError, label=label, advice=_advice(bundle), without=without)
+        try:
             optimised = onnx.load(target)
+        except Exception as error:  # protobuf's own
+            interrupts.let_pass(error)
+            reason = " ".join(str(error).split())
+            raise BuildError(f"ONNX Runtime did not store {label} as ONNX ({reason:.200}){_advice(bundle)}") from error
         if is_int8:
             add_biases(optimised)
     (scratch.parent / _SCRATCH_WEIGHTS).unlink(missing_ok=True)

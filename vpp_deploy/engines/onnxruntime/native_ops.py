@@ -15,6 +15,7 @@ from vpp_deploy.engines.engine_record import EngineRecord
 from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NATIVE_OPS, PATH_VARIABLE, NativeLibrary
 from vpp_deploy.engines.onnxruntime.options import OnnxRuntimeBuildOptions
 from vpp_deploy.errors import BundleError, UsageError
+from vpp_deploy.files import interrupts
 
 CHOICES: Final = ("auto", "none")
 OPTION: Final = "native ops"
@@ -82,6 +83,7 @@ def _count(bundle: Bundle, role: GraphRole) -> int:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
+        interrupts.let_pass(error)
         raise BundleError(
             f"bundle {bundle.path}: the {role} graph is not an ONNX file: {bundle.manifest.again}"
         ) from error

@@ -16,7 +16,9 @@ from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.graph_check import engine_graph_problems
 from vpp_deploy.engines.onnxruntime.native_library import COMPILE_COMMAND, NativeLibrary
 from vpp_deploy.engines.protocols import Array
+from vpp_deploy.engines.runtime_errors import is_raised_by
 from vpp_deploy.errors import IncompatibleEngineError, PluginError, VppDeployError
+from vpp_deploy.files import interrupts
 from vpp_deploy.files.names import utf8_name
 from vpp_deploy.machine import available_processors
 
@@ -60,7 +62,7 @@ def add_native_ops(options: Any, library: NativeLibrary) -> None:
 
 @contextmanager
 def translated(error: type[VppDeployError], what: str, advice: str = "") -> Iterator[None]:
-    """Turn whatever ONNX Runtime raises in the block into one error of ours, on one line.
+    """Turn whatever ONNX Runtime raises in the block into one error of ours, on one line; other errors pass.
 
     Args:
         error: the kind.
@@ -69,9 +71,9 @@ def translated(error: type[VppDeployError], what: str, advice: str = "") -> Iter
     """
     try:
         yield
-    except VppDeployError:
-        raise
-    except Exception as reason:  # onnxruntime raises its own types, without a common public base
+    except Exception as reason:  # its own types have no common public base
+        if not is_raised_by(reason, "onnxruntime"):
+            raise
         words = " ".join((str(reason).strip() or type(reason).__name__).partition("\n")[0].split())
         raise error(f"ONNX Runtime {onnxruntime.__version__} {what}: {words:.300}{advice}") from reason
 
@@ -155,6 +157,7 @@ def load_graph(
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's own
+        interrupts.let_pass(error)
         raise IncompatibleEngineError(f"{label} is not an ONNX file{files.advice}") from error
     for problem in engine_graph_problems(model, manifest, role, files.sizes, native=library is not None):
         raise IncompatibleEngineError(f"{label} {problem}{files.advice}")

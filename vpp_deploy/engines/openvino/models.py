@@ -17,6 +17,7 @@ from vpp_deploy.engines.engine_files import EngineFiles
 from vpp_deploy.engines.openvino.model_check import model_problems
 from vpp_deploy.engines.openvino.options import OpenVinoLoadOptions
 from vpp_deploy.engines.protocols import Array
+from vpp_deploy.engines.runtime_errors import is_raised_by
 from vpp_deploy.errors import BuildError, DeviceError, IncompatibleEngineError, UsageError, VppDeployError
 from vpp_deploy.files.names import utf8_name
 from vpp_deploy.machine import available_processors
@@ -26,7 +27,7 @@ _ON_PROCESSOR: Final = "CPU"
 
 @contextmanager
 def translated(error: type[VppDeployError], what: str, advice: str = "") -> Iterator[None]:
-    """Turn whatever OpenVINO raises in the block into one error of ours, on one line.
+    """Turn whatever OpenVINO raises in the block into one error of ours, on one line; other errors pass.
 
     Args:
         error: the kind.
@@ -35,9 +36,9 @@ def translated(error: type[VppDeployError], what: str, advice: str = "") -> Iter
     """
     try:
         yield
-    except VppDeployError:
-        raise
-    except Exception as reason:  # openvino raises RuntimeError, and what its bindings make of other things
+    except Exception as reason:  # its own types have no common public base
+        if not is_raised_by(reason, "openvino"):
+            raise
         lines = [line.strip() for line in str(reason).splitlines()]
         told = " ".join(" ".join(line for line in lines if not line.startswith("Exception from ")).split())
         words = told or type(reason).__name__

@@ -27,6 +27,7 @@ from vpp_deploy.families.papr.names import (
 from vpp_deploy.families.papr.proposals import ClipProposal, ImageProposal, proposal
 from vpp_deploy.families.papr.published import WEIGHTS, fetch
 from vpp_deploy.families.papr.weights import load_base, load_proposal
+from vpp_deploy.files import interrupts
 
 _STRIDE: Final = {"convnext": 32, "swin": 32}
 """Pixels per token of the last stage."""
@@ -170,6 +171,7 @@ def _timm_model(entry: CatalogueEntry, size: Size | None, pretrained: bool, clas
     try:
         model: nn.Module = timm.create_model(entry.model, pretrained=pretrained, **arguments)
     except Exception as error:  # timm raises many types
+        interrupts.let_pass(error)
         if not pretrained:
             raise
         reason = " ".join(str(error).split())[:300]
@@ -215,6 +217,7 @@ def _video_mae_model(entry: CatalogueEntry, size: Size | None, pretrained: bool,
     try:
         model = video_mae(VideoMAEConfig.from_pretrained(settings.parent, **arguments))
     except Exception as error:  # transformers raises many types
+        interrupts.let_pass(error)
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CheckpointError(f"{entry.model} publishes a config.json that makes no VideoMAE: {reason}") from error
     # Loaded here and not by transformers, whose versions 5.5 to 5.17 leave out the biases of query and value.

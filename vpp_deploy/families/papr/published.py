@@ -11,6 +11,7 @@ from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, t
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from vpp_deploy.errors import CheckpointError
+from vpp_deploy.files import interrupts
 
 WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
 """Names of a repository's weights, the better format first."""
@@ -44,6 +45,7 @@ def _from_hub(repository: str, names: Sequence[str]) -> Path | None:
             if _exists(repository, name):
                 return Path(hf_hub_download(repository, name))
     except Exception as error:  # the hub and what it stands on raise many types
+        interrupts.let_pass(error)
         cached = (try_to_load_from_cache(repository, name) for name in names)
         if (path := next((path for path in cached if isinstance(path, str)), None)) is not None:
             return Path(path)

@@ -28,6 +28,7 @@ from vpp_deploy.exporters.checkpoint import (
 from vpp_deploy.families.papr.model import architecture_of
 from vpp_deploy.families.papr.names import IMAGE_PROPOSALS
 from vpp_deploy.families.papr.proposals import ClipProposal, ImageProposal, fused, image_network, proposal
+from vpp_deploy.files import interrupts
 
 Replacement = str | Callable[[re.Match[str]], str]
 _MOBILEONE_KEYS: Final[tuple[tuple[str, Replacement], ...]] = (
@@ -91,6 +92,7 @@ def load_base(model: nn.Module, source: Path | CheckpointFile) -> nn.Module:
         except CheckpointError as error:
             raise CheckpointError(f"checkpoint {source} does not fit {type(model).__name__}: {error}") from error
         except Exception as error:  # timm looks up names and shapes while it renames, and trips over others
+            interrupts.let_pass(error)
             expected = model.state_dict()
             reason = misfit(expected, tensors) or f"{type(error).__name__} {error}".strip().partition("\n")[0]
             likely = hint(expected, tensors) or "is it another model's?"
