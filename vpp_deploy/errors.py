@@ -122,7 +122,7 @@ class EngineOutputError(VppDeployError):
 
 
 class StreamError(VppDeployError):
-    """A stream of a pool is not there, has broken, or got a frame out of order."""
+    """A stream is not there, has broken, got a frame out of order, or is used by two threads at once."""
 
     exit_code = ExitCode.BAD_INPUT
 

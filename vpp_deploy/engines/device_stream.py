@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import DType, GraphRole, Manifest
 from vpp_deploy.engines.device import Buffer, Context, CreateContext, Device, Graph, Queue
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.stream_state import Array, StreamState, check_state
 from vpp_deploy.errors import DeviceError
 
@@ -20,7 +21,7 @@ Direction = int
 
 
 class DeviceStream:
-    """One video on one engine, with its own contexts, buffers and queues. Not thread-safe.
+    """One video on one engine, with its own contexts, buffers and queues. For one thread at a time.
 
     A frame's inputs go up, the graph runs, its outputs come down; state tensors never leave the device. A step reads
     state from one buffer and writes it to the other, so that nothing is ever read and written at once. The step graph
@@ -54,6 +55,7 @@ class DeviceStream:
         self._warm: set[Direction] = set()
         self._graphs: dict[Direction, Graph] = {}
 
+    @one_thread
     def run(self, inputs: Mapping[str, Array], leave: Collection[str] = ()) -> dict[str, Array]:
         """Run the next frame and advance the state; see `EngineStream.run` and `LeavesOutputs`."""
         role, device = self._role, self._device
@@ -69,6 +71,7 @@ class DeviceStream:
         self._advance(role)
         return {name: output.host.copy() for name, output in outputs.items()}
 
+    @one_thread
     def rows(self, name: str, rows: npt.NDArray[np.integer]) -> Array:
         """Rows of an output of the last run; see `LeavesOutputs`."""
         output, count = self._last[name], len(rows)
@@ -76,6 +79,7 @@ class DeviceStream:
         self._device.synchronize(self._queue)
         return np.array(output.host[:count])
 
+    @one_thread
     def prefetch(self, inputs: Mapping[str, Array]) -> None:
         """Begin to upload inputs of the next frame, while the device or the host is busy with something else.
 
@@ -87,10 +91,12 @@ class DeviceStream:
         for name, array in inputs.items():
             self._inputs[name].prefetch(self._device, array, self._upload_queue)
 
+    @one_thread
     def reset(self) -> None:
         """Forget the past: the next frame is the first of a new video."""
         self._role, self._direction = self._manifest.roles[0], 0
 
+    @one_thread
     def snapshot(self) -> StreamState:
         """A host copy of the state."""
         if self._role != self._manifest.roles[-1]:
@@ -104,6 +110,7 @@ class DeviceStream:
         copies = {name: np.array(host) for name, host in tensors.items()}
         return StreamState(self._role, copies, self._manifest.fingerprint)
 
+    @one_thread
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot; see `EngineStream.restore`."""
         check_state(self._manifest, state)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vpp_deploy.bundle.manifest import GraphRole, Manifest
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.stream_state import Array, StreamState, check_state
 from vpp_deploy.errors import IncompatibleEngineError, UsageError
 from vpp_deploy.frames import Size
@@ -21,7 +22,7 @@ __all__ = ["Array", "Engine", "EngineStream", "HostStream", "LeavesOutputs", "Pr
 
 
 class EngineStream(Protocol):
-    """The state of one video on one engine. Not thread-safe: one stream belongs to one caller at a time."""
+    """The state of one video on one engine, for one thread at a time: a second one gets a `StreamError`."""
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame and advance the state.
@@ -133,7 +134,7 @@ RunGraph = Callable[[GraphRole, Sequence[str], Mapping[str, Array]], Sequence[Ar
 
 
 class HostStream:
-    """A stream whose state lives in host memory, for engines that run on the CPU.
+    """A stream whose state lives in host memory, for engines that run on the CPU. For one thread at a time.
 
     Args:
         manifest: names the inputs, outputs and state tensors of the graphs.
@@ -147,11 +148,13 @@ class HostStream:
         self._static = static
         self._state = StreamState(manifest.roles[0])
 
+    @one_thread
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame and advance the state; see `EngineStream.run`.
 
         Raises:
             IncompatibleEngineError: an output is not of the type and shape that the manifest says.
+            StreamError: another thread is using the stream.
         """
         role, states = self._state.phase, self._manifest.state
         graph = self._manifest.graphs[role]
@@ -171,15 +174,18 @@ class HostStream:
         self._state = StreamState(following, {state.name: outputs.pop(state.output) for state in states})
         return outputs
 
+    @one_thread
     def reset(self) -> None:
         """Forget the past."""
         self._state = StreamState(self._manifest.roles[0])
 
+    @one_thread
     def snapshot(self) -> StreamState:
         """A copy of the state."""
         tensors = {name: np.array(array) for name, array in self._state.tensors.items()}
         return StreamState(self._state.phase, tensors, self._manifest.fingerprint)
 
+    @one_thread
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot; see `EngineStream.restore`."""
         if self._static:

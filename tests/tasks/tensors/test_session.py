@@ -11,8 +11,9 @@ import pytest
 import vpp_deploy
 from tests.bundle.factory import make_bundle
 from tests.tasks.tensors.models import PATCHES, Arrays, Memory, numbers, pictures
+from tests.tasks.test_threads import Slow, check
 from vpp_deploy.bundle import Bundle
-from vpp_deploy.engines.protocols import Engine
+from vpp_deploy.engines.protocols import Engine, StreamState
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.tensors.session import TensorSession
 
@@ -147,3 +148,10 @@ def test_a_bundle_for_another_task_is_refused(tmp_path: Path) -> None:
         TensorSession(engine)
     with pytest.raises(TypeError, match="top"):
         vpp_deploy.open_session(engine, top=3)
+
+
+def test_a_session_is_for_one_thread_at_a_time(session: TensorSession) -> None:
+    inputs = pictures(1)[0]
+    others = [lambda: session(inputs), session.reset, session.snapshot, lambda: session.restore(StreamState())]
+    check(Slow(inputs["frame"]), lambda slow: session({**inputs, "frame": slow}), others)
+    assert session.snapshot().phase == "step"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import overload
 
 from vpp_deploy.arguments import checked
@@ -20,7 +22,7 @@ from vpp_deploy.tasks.classification.session import ClassificationSession
 
 
 class ClassificationModel:
-    """A loaded classifier.
+    """A loaded classifier. Thread-safe: each thread that calls it has a session of its own.
 
     ```python
     model = vd.load("vit.bundle")
@@ -47,7 +49,9 @@ class ClassificationModel:
         check_engine("a classification model", engine)
         self.engine = engine
         self.manifest = ClassificationManifest.of(engine.manifest, "a classification model")
-        self._session = ClassificationSession(engine, top, hop)
+        self._open_session = partial(ClassificationSession, engine, top, hop)
+        self._sessions = threading.local()
+        self._sessions.own = self._open_session()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,5 +117,7 @@ class ClassificationModel:
         return Frame(image, content, pixels, number, name=str(name))
 
     def _results(self, frames: Iterable[Frame]) -> Iterator[ClassificationResult]:
-        for sample, result in self._session.run(frames):
+        if not hasattr(self._sessions, "own"):
+            self._sessions.own = self._open_session()
+        for sample, result in self._sessions.own.run(frames):
             yield replace(result, manifest=self.manifest, sample=sample)

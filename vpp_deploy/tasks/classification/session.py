@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest, PruningPoint
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream, check_engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, check_frame
@@ -30,7 +31,7 @@ _NO_SCORES: Final[npt.NDArray[np.float32]] = np.empty(0, np.float32)
 
 
 class ClassificationSession:
-    """Images or clips on one engine. It remembers nothing from one to the next.
+    """Images or clips on one engine, for one thread at a time. It remembers nothing from one to the next.
 
     ```python
     session = ClassificationSession(engine)
@@ -77,12 +78,14 @@ class ClassificationSession:
         while batch := list(islice(samples, self.manifest.batch)):
             yield from zip(batch, self(batch), strict=True)
 
+    @one_thread
     def __call__(self, batch: Sequence[Sample]) -> list[ClassificationResult]:
         """Classify up to a batch of images or clips.
 
         Raises:
             UsageError: none, or more than the bundle's batch; a frame of another size, or a clip of another length.
             EngineOutputError: the engine gives NaN, infinity, or positions that there are not.
+            StreamError: another thread is using the session.
         """
         start = perf_counter()
         inputs = self.prepare(batch)

@@ -11,6 +11,7 @@ import numpy as np
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.protocols import Engine, check_engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, Size
@@ -25,6 +26,8 @@ from vpp_deploy.tasks.segmentation.session import SessionState, VideoSession
 
 class SegmentationModel:
     """A loaded model. Videos are independent of each other: each has a session of its own over the same weights.
+
+    Thread-safe; a session is for one thread at a time.
 
     ```python
     model = vd.load("small.bundle")
@@ -115,7 +118,7 @@ class SegmentationModel:
 
 
 class SegmentationStream:
-    """One video, its frames in order and of any size (but all of one). Not thread-safe.
+    """One video, its frames in order and of any size (but all of one), for one thread at a time.
 
     Attributes:
         session: the session underneath, which takes frames at the model's size.
@@ -129,6 +132,7 @@ class SegmentationStream:
         self.session = VideoSession(engine, noise_seed)
         self._next = 0
 
+    @one_thread
     def __call__(self, picture: Picture, *, bgr: bool = False, time: Fraction | float | None = None) -> FrameResult:
         """Process the next frame.
 
@@ -140,12 +144,14 @@ class SegmentationStream:
         Raises:
             UsageError, VideoError: it cannot be read as a picture.
             EngineOutputError: the engine gives NaN or infinity.
+            StreamError: another thread is using the stream.
         """
         pixels = to_pixels(picture, bgr=bgr)
         image, content = letterbox(pixels, self.session.engine.frame_size)
         seconds = None if time is None else Fraction(time)
-        return self.run(Frame(image, content, pixels, self._next, seconds))
+        return self._run(Frame(image, content, pixels, self._next, seconds))
 
+    @one_thread
     def run(self, frame: Frame, *, cut: bool = False) -> FrameResult:
         """Process a frame of `read_video`; its result can be drawn.
 
@@ -154,25 +160,32 @@ class SegmentationStream:
             cut: a new scene begins with it, see `cut`.
         """
         if cut:
-            self.cut()
+            self.session.cut()
+        return self._run(frame)
+
+    def _run(self, frame: Frame) -> FrameResult:
         result = self.session(frame)
         self._next = frame.index + 1
         named = replace(result.instances, names=self.session.manifest.class_names)
         return replace(result, instances=named, frame=frame)
 
+    @one_thread
     def reset(self) -> None:
         """Begin a new video: no state, no tracks, frame and track numbers from 0."""
         self.session.reset()
         self._next = 0
 
+    @one_thread
     def cut(self) -> None:
         """Begin a new scene of the same video with the next frame, see `VideoSession.cut`."""
         self.session.cut()
 
+    @one_thread
     def snapshot(self) -> SessionState:
         """Everything that the stream remembers; `to_bytes()` makes a file of it."""
         return self.session.snapshot()
 
+    @one_thread
     def restore(self, state: SessionState | bytes | bytearray | memoryview) -> None:
         """Continue from a snapshot of this bundle, by any engine, in any process.
 

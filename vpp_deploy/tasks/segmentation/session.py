@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches, check_engine
 from vpp_deploy.engines.stream_state import StreamState, check_finite_state, check_state, is_count, no_snapshot
 from vpp_deploy.errors import UsageError
@@ -96,7 +97,8 @@ class _Masks:
 class VideoSession:
     """One video on one engine, frame by frame and strictly in order.
 
-    A second video is a second session over the same engine; weights are not copied. Not thread-safe.
+    A second video is a second session over the same engine; weights are not copied. One thread at a time may use a
+    session; what another one asks of it meanwhile is a `StreamError`.
 
     ```python
     with VideoSession(engine) as session:
@@ -143,6 +145,7 @@ class VideoSession:
     ) -> None:
         self.reset()
 
+    @one_thread
     def __call__(self, frame: Frame | npt.NDArray[np.uint8]) -> FrameResult:
         """Process the next frame.
 
@@ -152,6 +155,7 @@ class VideoSession:
         Raises:
             UsageError: a frame of another size, or one that does not come after the last one.
             EngineOutputError: the engine gives NaN, infinity, or positions that there are not.
+            StreamError: another thread is using the session.
         """
         start = perf_counter()
         frame = self.as_frame(frame)
@@ -167,6 +171,7 @@ class VideoSession:
         seconds = {"engine": ran - prepared, "host": perf_counter() - ran + prepared - start}
         return replace(result, seconds=seconds)
 
+    @one_thread
     def prefetch(self, frame: Frame) -> None:
         """Let an engine that can begin to take the pixels of the frame that comes next. It may be left out.
 
@@ -176,6 +181,7 @@ class VideoSession:
         if isinstance(self.stream, Prefetches):
             self.stream.prefetch({"frame": frame.image})
 
+    @one_thread
     def reset(self) -> None:
         """Start a new video: no state, no tracks, frame and track numbers from 0."""
         self.stream.reset()
@@ -183,6 +189,7 @@ class VideoSession:
         self._frames, self._last_index, self._cut = 0, -1, False
         self._noise = np.random.default_rng(self._noise_seed)
 
+    @one_thread
     def cut(self) -> None:
         """Begin a new scene of the same video: no state and no tracks; frame and track numbers go on.
 
@@ -196,11 +203,13 @@ class VideoSession:
             self.tracker.restore(replace(self.tracker.snapshot(), next_identity=next_identity))
             self._cut = True
 
+    @one_thread
     def snapshot(self) -> SessionState:
         """A copy of everything the session remembers; later frames do not change it."""
         noise = dict(self._noise.bit_generator.state)
         return SessionState(self.stream.snapshot(), self.tracker.snapshot(), self._frames, self._last_index, noise)
 
+    @one_thread
     def restore(self, state: SessionState) -> None:
         """Continue from a snapshot of this session, or of another one on the same bundle (any engine).
 

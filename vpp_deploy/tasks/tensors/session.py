@@ -9,6 +9,7 @@ import numpy as np
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
+from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState, check_engine
 from vpp_deploy.engines.stream_state import check_finite_state
 from vpp_deploy.errors import UsageError
@@ -16,7 +17,7 @@ from vpp_deploy.tasks.contract import check_finite
 
 
 class TensorSession:
-    """One stream on one engine, call by call and strictly in order. Not thread-safe.
+    """One stream on one engine, call by call and strictly in order, for one thread at a time.
 
     ```python
     with TensorSession(engine) as session:
@@ -48,6 +49,7 @@ class TensorSession:
     ) -> None:
         self.reset()
 
+    @one_thread
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run the next frame, and carry the state on if there is one.
 
@@ -60,6 +62,7 @@ class TensorSession:
         Raises:
             UsageError: an input is missing, unknown, or of another shape or type.
             EngineOutputError: an output holds NaN or infinity, which is not allowed.
+            StreamError: another thread is using the session.
         """
         outputs = self.stream.run(self.prepare(inputs))
         if not self._allow_nonfinite:
@@ -85,15 +88,18 @@ class TensorSession:
             prepared[name] = array
         return prepared
 
+    @one_thread
     def reset(self) -> None:
         """Forget the past: the next call is the first of a new stream."""
         self.stream.reset()
         self._calls = 0
 
+    @one_thread
     def snapshot(self) -> StreamState:
         """A host copy of the state; later frames do not change it."""
         return self.stream.snapshot()
 
+    @one_thread
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot of this session, or of another one on the same bundle (any engine).
 
