@@ -38,6 +38,44 @@ for turn in range(30):
         print(type(error).__name__, error)
 """
 
+ON = """
+import signal, sys, time
+from dataclasses import replace
+import numpy as np
+import vpp_deploy
+from vpp_deploy.demo.scenes import render_clip
+
+class Late(Exception):
+    pass
+
+def late(number, frame):
+    raise Late
+
+model = vpp_deploy.load(sys.argv[1], engine=sys.argv[2], threads=1)
+frames = list(render_clip("val", 1, 0, frames=24, size=model.frame_size).frames)
+alone, begin = model.session(), time.perf_counter()
+expected = [alone(frame) for frame in frames]
+step = (time.perf_counter() - begin) / len(frames)
+signal.signal(signal.SIGALRM, late)
+session, interrupted = model.session(), 0
+for number, frame in enumerate(frames):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, step * (number + 1) / len(frames))
+        result = session(frame)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Late:
+        interrupted += 1
+        if session.session.next_index > number:
+            continue
+        result = session(frame)
+    assert result.index == number
+    assert np.array_equal(result.instances.boxes, expected[number].instances.boxes)
+    assert np.array_equal(result.instances.identities, expected[number].instances.identities)
+ours, theirs = (replace(one.snapshot(), noise={}).to_bytes() for one in (session, alone))  # of which there is none
+assert ours == theirs
+print(interrupted)
+"""
+
 
 @pytest.fixture(scope="session")
 def bundle(micro_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
@@ -59,3 +97,9 @@ def test_what_a_signals_handler_raises_is_not_told_as_an_error_of_the_engine(bun
     assert (
         lines(SCRIPT, bundle.path, engine) == ["TimeoutError too late", "RuntimeError too late", "Late too late"] * 10
     )
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_a_video_goes_on_after_an_interruption_as_if_there_had_been_none(bundle: Bundle, engine: str) -> None:
+    (interrupted,) = lines(ON, bundle.path, engine)
+    assert int(interrupted) > 0

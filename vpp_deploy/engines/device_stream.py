@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -114,13 +115,24 @@ class DeviceStream:
     def restore(self, state: StreamState) -> None:
         """Continue from a snapshot; see `EngineStream.restore`."""
         check_state(self._manifest, state)
-        self._role, self._direction = state.phase, 0
+        target = 1 - self._direction if state.tensors else 0  # what is there stays until this is done
         for spec in self._manifest.state:
             if spec.name in state.tensors:
                 host = self._device.pinned(spec.shape, spec.dtype)
                 host[...] = state.tensors[spec.name]
-                self._device.upload(self._state[spec.name][0], host, self._queue)
+                self._device.upload(self._state[spec.name][target], host, self._queue)
         self._device.synchronize(self._queue)
+        self._role, self._direction = state.phase, target
+
+    @one_thread
+    def mark(self) -> object:
+        """Where the stream is; see `Rewinds`. What is then done writes to the other buffers."""
+        return self._role, self._direction
+
+    @one_thread
+    def rewind(self, mark: Any) -> None:
+        """Be where the stream was; see `Rewinds`."""
+        self._role, self._direction = mark
 
     def _bind_fixed(self, role: GraphRole, context: Context) -> None:
         """Bind the inputs, which the graphs share, and the outputs."""

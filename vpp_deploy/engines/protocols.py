@@ -18,7 +18,17 @@ from vpp_deploy.engines.stream_state import Array, StreamState, check_state
 from vpp_deploy.errors import IncompatibleEngineError, UsageError
 from vpp_deploy.frames import Size
 
-__all__ = ["Array", "Engine", "EngineStream", "HostStream", "LeavesOutputs", "Prefetches", "RunGraph", "StreamState"]
+__all__ = [
+    "Array",
+    "Engine",
+    "EngineStream",
+    "HostStream",
+    "LeavesOutputs",
+    "Prefetches",
+    "Rewinds",
+    "RunGraph",
+    "StreamState",
+]
 
 
 class EngineStream(Protocol):
@@ -84,6 +94,19 @@ class LeavesOutputs(Protocol):
             name: an output that was left.
             rows: `[k]` indices into its first axis.
         """
+        ...
+
+
+@runtime_checkable
+class Rewinds(Protocol):
+    """A stream that can take back what it has just done, which costs nothing."""
+
+    def mark(self) -> object:
+        """Where the stream is; good for `rewind` until the second frame, `reset` or `restore` from here."""
+        ...
+
+    def rewind(self, mark: object) -> None:
+        """Be where the stream was."""
         ...
 
 
@@ -191,3 +214,14 @@ class HostStream:
         if self._static:
             check_state(self._manifest, state)
         self._state = StreamState(state.phase, {name: np.array(array) for name, array in state.tensors.items()})
+
+    @one_thread
+    def mark(self) -> object:
+        """Where the stream is; see `Rewinds`."""
+        return self._state
+
+    @one_thread
+    def rewind(self, mark: object) -> None:
+        """Be where the stream was; see `Rewinds`."""
+        assert isinstance(mark, StreamState)
+        self._state = mark

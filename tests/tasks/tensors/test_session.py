@@ -14,7 +14,7 @@ from tests.tasks.tensors.models import PATCHES, Arrays, Memory, numbers, picture
 from tests.tasks.test_threads import Slow, check
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines.protocols import Engine, StreamState
-from vpp_deploy.errors import UsageError
+from vpp_deploy.errors import EngineOutputError, UsageError
 from vpp_deploy.tasks.tensors.session import TensorSession
 
 
@@ -155,3 +155,14 @@ def test_a_session_is_for_one_thread_at_a_time(session: TensorSession) -> None:
     others = [lambda: session(inputs), session.reset, session.snapshot, lambda: session.restore(StreamState())]
     check(Slow(inputs["frame"]), lambda slow: session({**inputs, "frame": slow}), others)
     assert session.snapshot().phase == "step"
+
+
+def test_a_call_that_fails_leaves_the_state_as_it_was(session: TensorSession) -> None:
+    frames = pictures(3)
+    run(session, frames[:2])
+    state = session.snapshot()
+    tensors = {**state.tensors, "memory": np.full_like(state.tensors["memory"], np.nan)}
+    session.stream.restore(StreamState(state.phase, tensors))
+    with pytest.raises(EngineOutputError, match="NaN"):
+        session(frames[2])
+    assert np.array_equal(session.snapshot().tensors["age"], state.tensors["age"])

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 
-import numpy as np
-
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.one_thread import one_thread
@@ -130,11 +128,10 @@ class SegmentationStream:
 
     def __init__(self, engine: Engine, noise_seed: int | None = None) -> None:
         self.session = VideoSession(engine, noise_seed)
-        self._next = 0
 
     @one_thread
     def __call__(self, picture: Picture, *, bgr: bool = False, time: Fraction | float | None = None) -> FrameResult:
-        """Process the next frame.
+        """Process the next frame. Whatever is raised, the stream is as it was before the frame.
 
         Args:
             picture: see `vpp_deploy.media.image_input.Picture`.
@@ -149,7 +146,7 @@ class SegmentationStream:
         pixels = to_pixels(picture, bgr=bgr)
         image, content = letterbox(pixels, self.session.engine.frame_size)
         seconds = None if time is None else Fraction(time)
-        return self._run(Frame(image, content, pixels, self._next, seconds))
+        return self._run(Frame(image, content, pixels, self.session.next_index, seconds))
 
     @one_thread
     def run(self, frame: Frame, *, cut: bool = False) -> FrameResult:
@@ -165,7 +162,6 @@ class SegmentationStream:
 
     def _run(self, frame: Frame) -> FrameResult:
         result = self.session(frame)
-        self._next = frame.index + 1
         named = replace(result.instances, names=self.session.manifest.class_names)
         return replace(result, instances=named, frame=frame)
 
@@ -173,7 +169,6 @@ class SegmentationStream:
     def reset(self) -> None:
         """Begin a new video: no state, no tracks, frame and track numbers from 0."""
         self.session.reset()
-        self._next = 0
 
     @one_thread
     def cut(self) -> None:
@@ -198,4 +193,3 @@ class SegmentationStream:
         if isinstance(state, bytes | bytearray | memoryview):
             state = SessionState.from_bytes(state)
         self.session.restore(state)
-        self._next = int(np.int64(state.last_index)) + 1

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from time import perf_counter
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.engines.one_thread import one_thread
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches, check_engine
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, LeavesOutputs, Prefetches, Rewinds, check_engine
 from vpp_deploy.engines.stream_state import StreamState, check_finite_state, check_state, is_count, no_snapshot
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, Size, check_frame
@@ -26,6 +26,9 @@ from vpp_deploy.tasks.segmentation.results import FrameResult
 from vpp_deploy.tasks.segmentation.session_bytes import parts, to_bytes
 from vpp_deploy.tasks.segmentation.tracking.detections import Floats, Integers, decode_detections
 from vpp_deploy.tasks.segmentation.tracking.tracker import QueryTracker, TrackerState, TrackFeed
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 _MASKS: Final = "mask_logits"
 _MOST: Final = np.float32(1e30)
@@ -64,6 +67,16 @@ class SessionState:
         return cls(**parts(bytes(content)))
 
 
+class _Mark(NamedTuple):
+    """Where a session is, see `Rewinds`: everything that it remembers, without copies."""
+
+    stream: object
+    tracker: TrackerState
+    counts: tuple[int, int, bool]
+    noise: np.random.Generator
+    noise_state: Mapping[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True)
 class _Masks:
     """Mask logits of the rows that are filled; on a device, no others than those that are asked for are copied from it.
@@ -92,6 +105,24 @@ class _Masks:
         check_finite({_MASKS: logits}, self.engine, self.frame)
         clipped: Floats = logits.clip(-_MOST, _MOST)
         return clipped
+
+
+def _whole(
+    method: Callable[Concatenate[VideoSession, Given], Result],
+) -> Callable[Concatenate[VideoSession, Given], Result]:
+    """A method that leaves the session as it was if anything is raised, a signal's handler included."""
+
+    @wraps(method)
+    def wrapper(self: VideoSession, /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        mark = self._mark()
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            if mark is not None:
+                self._rewind(mark)
+            raise
+
+    return wrapper
 
 
 class VideoSession:
@@ -134,8 +165,8 @@ class VideoSession:
         height, width = manifest.outputs_of("step")[_MASKS].shape[-2:]
         self._mask_size: Size = (height, width)
         self._feed: TrackFeed | None = None
-        self._cut = False
-        self.reset()
+        self._frames, self._last_index, self._cut = 0, -1, False
+        self._noise = np.random.default_rng(noise_seed)
 
     def __enter__(self) -> VideoSession:
         return self
@@ -146,8 +177,9 @@ class VideoSession:
         self.reset()
 
     @one_thread
+    @_whole
     def __call__(self, frame: Frame | npt.NDArray[np.uint8]) -> FrameResult:
-        """Process the next frame.
+        """Process the next frame. Whatever is raised, the session is as it was before the frame.
 
         Args:
             frame: a frame from `read_video`, or `[H, W, 3]` uint8 RGB at the engine's frame size.
@@ -182,6 +214,7 @@ class VideoSession:
             self.stream.prefetch({"frame": frame.image})
 
     @one_thread
+    @_whole
     def reset(self) -> None:
         """Start a new video: no state, no tracks, frame and track numbers from 0."""
         self.stream.reset()
@@ -190,6 +223,7 @@ class VideoSession:
         self._noise = np.random.default_rng(self._noise_seed)
 
     @one_thread
+    @_whole
     def cut(self) -> None:
         """Begin a new scene of the same video: no state and no tracks; frame and track numbers go on.
 
@@ -210,6 +244,7 @@ class VideoSession:
         return SessionState(self.stream.snapshot(), self.tracker.snapshot(), self._frames, self._last_index, noise)
 
     @one_thread
+    @_whole
     def restore(self, state: SessionState) -> None:
         """Continue from a snapshot of this session, or of another one on the same bundle (any engine).
 
@@ -220,8 +255,29 @@ class VideoSession:
         self._check_snapshot(state, noise)
         self.stream.restore(state.stream)
         self.tracker.restore(state.tracker)
-        self._frames, self._last_index, self._noise = state.frames, state.last_index, noise
+        self._frames, self._last_index, self._noise = int(state.frames), int(state.last_index), noise
         self._cut = state.frames > 0 and state.stream.phase == self.manifest.roles[0]
+
+    @property
+    def next_index(self) -> int:
+        """The number of the next frame of a source that has none of its own."""
+        return self._last_index + 1
+
+    def _mark(self) -> _Mark | None:
+        if not isinstance(self.stream, Rewinds):  # a stream of somebody else's, which has moved on
+            return None
+        noise = None if self._noise_seed is None else self._noise.bit_generator.state
+        counts = self._frames, self._last_index, self._cut
+        return _Mark(self.stream.mark(), self.tracker.snapshot(), counts, self._noise, noise)
+
+    def _rewind(self, mark: _Mark) -> None:
+        assert isinstance(self.stream, Rewinds)
+        self.stream.rewind(mark.stream)
+        self.tracker.restore(mark.tracker)
+        self._frames, self._last_index, self._cut = mark.counts
+        self._noise = mark.noise
+        if mark.noise_state is not None:
+            self._noise.bit_generator.state = mark.noise_state
 
     def _check_snapshot(self, state: SessionState, noise: np.random.Generator) -> None:
         """Hold a snapshot to this bundle, and give the generator its state."""
@@ -267,7 +323,7 @@ class VideoSession:
         """The frame with its geometry; checks its size, its type and its place in the stream."""
         if not isinstance(frame, Frame):
             image = np.ascontiguousarray(frame)
-            frame = Frame(image, image.shape[:2], image, self._last_index + 1)
+            frame = Frame(image, image.shape[:2], image, self.next_index)
         expected = (*self.engine.frame_size, 3)
         if frame.image.shape != expected or frame.image.dtype != np.uint8:
             raise UsageError(

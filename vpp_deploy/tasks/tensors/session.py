@@ -10,7 +10,7 @@ import numpy as np
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.tensors_manifest import TensorsManifest
 from vpp_deploy.engines.one_thread import one_thread
-from vpp_deploy.engines.protocols import Array, Engine, EngineStream, StreamState, check_engine
+from vpp_deploy.engines.protocols import Array, Engine, EngineStream, Rewinds, StreamState, check_engine
 from vpp_deploy.engines.stream_state import check_finite_state
 from vpp_deploy.errors import UsageError
 from vpp_deploy.tasks.contract import check_finite
@@ -51,7 +51,7 @@ class TensorSession:
 
     @one_thread
     def __call__(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Run the next frame, and carry the state on if there is one.
+        """Run the next frame, and carry the state on if there is one. Whatever is raised, the state is as it was.
 
         Args:
             inputs: every input by its name in the manifest, of its shape and type.
@@ -64,9 +64,15 @@ class TensorSession:
             EngineOutputError: an output holds NaN or infinity, which is not allowed.
             StreamError: another thread is using the session.
         """
-        outputs = self.stream.run(self.prepare(inputs))
-        if not self._allow_nonfinite:
-            check_finite(outputs, self.engine.backend, self._calls, ", or allow it (--allow-nonfinite)")
+        mark = self.stream.mark() if isinstance(self.stream, Rewinds) else None
+        try:
+            outputs = self.stream.run(self.prepare(inputs))
+            if not self._allow_nonfinite:
+                check_finite(outputs, self.engine.backend, self._calls, ", or allow it (--allow-nonfinite)")
+        except BaseException:
+            if isinstance(self.stream, Rewinds):
+                self.stream.rewind(mark)
+            raise
         self._calls += 1
         return outputs
 
