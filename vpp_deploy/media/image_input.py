@@ -20,7 +20,7 @@ Picture = npt.ArrayLike | Image.Image | str | os.PathLike[str]
 
 
 def to_pixels(picture: Picture, *, bgr: bool = False) -> npt.NDArray[np.uint8]:
-    """A picture as `[H, W, 3]` uint8 RGB, upright.
+    """A picture as `[H, W, 3]` uint8 RGB, upright, in memory of its own.
 
     Args:
         picture: see `Picture`. An array in memory is taken as it is; images of Pillow are turned as their EXIF says.
@@ -64,4 +64,4 @@ def _from_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8]:
     if array.shape[2] == 1:
         array = array.repeat(3, axis=2)
     array = array[:, :, 2::-1] if bgr else array[:, :, :3]
-    return np.ascontiguousarray(array)
+    return np.array(array, order="C")  # a copy: the array may be a buffer that gets the next picture

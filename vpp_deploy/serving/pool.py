@@ -13,6 +13,8 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Final, Self
 
+import numpy as np
+
 from vpp_deploy.arguments import checked
 from vpp_deploy.engines.stream_state import is_count
 from vpp_deploy.errors import CapacityError, StreamError, UsageError
@@ -134,7 +136,7 @@ class SessionPool:
 
         Args:
             stream: its name.
-            frame: what the model's session takes.
+            frame: what the model's session takes. Arrays are copied; all else must stay as it is until the result.
             start: begin the stream with this frame; one of this name that is open ends where it is, or with its last
                 frame if that has been given.
             end: close the stream after this frame. One whose number is not the next does not.
@@ -158,7 +160,7 @@ class SessionPool:
         if state is not None and not start:
             raise UsageError("state is what a stream starts from; give start=True with it")
         session = self._new_session(state) if start else None
-        return self._put(stream, Task(Future(), frame, number, end), session, timeout)
+        return self._put(stream, Task(Future(), _own(frame), number, end), session, timeout)
 
     def offer(self, stream: str, frame: Any, *, start: bool = False) -> Future[Any]:
         """Give a live stream its newest frame, in place of an offered one that still waits; never wait for room.
@@ -167,7 +169,7 @@ class SessionPool:
 
         Args:
             stream: its name.
-            frame: what the model's session takes.
+            frame: as for `submit`.
             start: begin the stream with this frame.
 
         Raises:
@@ -175,7 +177,7 @@ class SessionPool:
             CapacityError: too many streams, or too many of its frames wait.
         """
         session = self._new_session(None) if start else None
-        return self._put(stream, Task(Future(), frame, replaceable=True), session, 0.0)
+        return self._put(stream, Task(Future(), _own(frame), replaceable=True), session, 0.0)
 
     def snapshot(self, stream: str) -> Future[Any]:
         """What the stream remembers when the frames that it has now are done.
@@ -448,6 +450,11 @@ class SessionPool:
                     _log.exception(
                         "stream %.80r has expired, and what was to be done then failed", stream.name, extra=_of(stream)
                     )
+
+
+def _own(frame: Any) -> Any:
+    """The frame; of an array a copy: it may be a buffer that gets the next picture (0.4 ms at 1080p)."""
+    return frame.copy() if isinstance(frame, np.ndarray) else frame
 
 
 def _of(stream: Stream) -> dict[str, str]:

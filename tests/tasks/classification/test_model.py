@@ -69,3 +69,11 @@ def test_a_session_gives_no_names_and_says_so(images: Engine) -> None:
     (result,) = session([(vd.Frame(image, images.frame_size, image, 0),)])
     with pytest.raises(UsageError, match="take the result of a model"):
         _ = result.best
+
+
+def test_a_result_has_a_picture_of_its_own(images: Engine) -> None:
+    (picture,) = pictures(1)
+    result = vd.ClassificationModel(images)(picture)
+    drawn = result.plot()
+    picture[:] = 0
+    assert_array_equal(result.plot(), drawn)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -198,3 +198,28 @@ def test_load_finds_what_there_is_and_names_what_there_is_not(micro_bundle: vd.B
         vd.load(micro_bundle, colour="red")
     with pytest.raises(BundleError):
         vd.load(tmp_path)
+
+
+def reused(pictures: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """As a camera gives them: all in one array."""
+    buffer = np.empty_like(pictures[0])
+    for picture in pictures:
+        buffer[:] = picture
+        yield buffer
+    buffer[:] = 0
+
+
+@pytest.mark.parametrize(("pooled", "bgr"), [(False, False), (False, True), (True, False)])
+def test_one_array_may_bring_all_pictures(
+    model: vd.SegmentationModel, pictures: Sequence[np.ndarray], results: list[FrameResult], pooled: bool, bgr: bool
+) -> None:
+    buffered = reused([picture[:, :, ::-1] for picture in pictures] if bgr else pictures)
+    if pooled:
+        with vd.SessionPool(model, workers=1) as pool:
+            futures = [pool.submit("a", picture, start=not number) for number, picture in enumerate(buffered)]
+            found = [future.result() for future in futures]
+    else:
+        found = list(model.track(buffered, bgr=bgr))
+    for ours, theirs in zip(found, results, strict=True):
+        assert_array_equal(ours.instances.boxes, theirs.instances.boxes)
+        assert_array_equal(ours.plot(), theirs.plot())

@@ -120,7 +120,8 @@ class FrameResult:
         tracks_not_fed: tracks in memory that did not fit the bundle's `max_tracks` and were not fed to this frame.
         seconds: wall time of this frame by part (`engine`, `host`), in seconds.
         cut: a new scene begins here, see `VideoSession.cut`: no state, and none of the earlier identities.
-        frame: what went in; None from a `VideoSession`, which does not keep it. A model's results hold it, for `plot`.
+        frame: what went in; None from a `VideoSession`, which does not keep it. A model's results hold it, for `plot`:
+            a copy of the picture that was given.
     """
 
     index: int
