@@ -77,7 +77,7 @@ def check_type(name: str, value: object, hint: object) -> None:
     parts = list(_parts(hint))
     words = [_words(part) for part in parts if part is not str or not {Path, PathLike} & {*parts}]
     if None not in words and not any(_is(value, part) for part in parts):
-        raise UsageError(f"{name} is {value!r:.80}; give {' or '.join(filter(None, words))}")
+        raise UsageError(f"{name} is {' '.join(repr(value).split()):.80}; give {' or '.join(filter(None, words))}")
 
 
 @cache

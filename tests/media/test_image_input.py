@@ -14,7 +14,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from vpp_deploy.errors import OutputError, UsageError, VideoError
-from vpp_deploy.media.image_input import to_pixels
+from vpp_deploy.media.image_input import check_pictures, to_pixels
 from vpp_deploy.media.picture_writer import KINDS, write_picture
 
 PICTURES = arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 4])))
@@ -54,12 +54,12 @@ def test_an_image_of_pillow_is_turned_as_its_exif_says() -> None:
     [
         (np.zeros((4, 4, 3)), r"float64 \[4, 4, 3\]: give uint8, .*255"),
         (np.zeros((3, 5, 6), np.uint8), r"uint8 \[3, 5, 6\]: give \[H, W, 3\]; channels come last"),
-        (np.zeros((2, 4, 4, 3), np.uint8), r"\[2, 4, 4, 3\]: give \[H, W, 3\]$"),
+        (np.zeros((2, 4, 4, 3), np.uint8), r"\[2, 4, 4, 3\]: give \[H, W, 3\]; several come one by one$"),
         (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
         (np.zeros((4, 4, 2), np.uint8), r"\[4, 4, 2\]"),
         ([[1, 2], [3]], "a picture as list cannot become an array"),
-        (None, "a picture of object"),
-        (object(), "a picture of object"),
+        (None, "a picture as NoneType is none; give"),
+        (object(), "a picture as object is none; give"),
     ],
 )
 def test_what_is_no_picture_is_named(picture: Any, words: str) -> None:
@@ -93,3 +93,27 @@ def test_a_picture_that_cannot_be_written_leaves_nothing(
     with pytest.raises(OutputError, match=words):
         write_picture(np.zeros(shape, np.uint8), tmp_path / name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        (np.zeros((6, 8, 3), np.uint8), r"one picture, \[6, 8, 3\]: use model"),
+        (np.zeros((6, 8, 4), np.uint8), "one picture"),
+        (np.zeros((6, 8), np.uint8), "one picture"),
+        (np.zeros((3, 6, 8), np.uint8), "channels first or 3 grey ones"),
+        (Image.new("RGB", (8, 6)), "one picture, an image of Pillow"),
+        (None, "of type NoneType"),
+        (b"video.mp4", "of type bytes"),
+    ],
+)
+def test_one_picture_is_not_taken_for_several(source: object, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        check_pictures(source)
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 8, 3), (3, 6, 8, 3), (5, 6, 8), (0, 6, 8, 3)])
+def test_an_array_of_pictures_and_whatever_one_can_go_through_is_several(shape: tuple[int, ...]) -> None:
+    pictures = np.zeros(shape, np.uint8)
+    for source in (pictures, list(pictures), iter(pictures), tuple(pictures[:3])):
+        check_pictures(source)

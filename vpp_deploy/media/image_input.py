@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,41 @@ def to_pixels(picture: Picture, *, bgr: bool = False) -> npt.NDArray[np.uint8]:
     return _from_array(_as_array(picture), bgr)
 
 
+def check_pictures(source: object) -> None:
+    """See that what a user gave is pictures one after the other, and not one picture, whose rows it would go through.
+
+    Raises:
+        UsageError: it is one picture, or could be, or nothing that one can go through.
+    """
+    shape = getattr(source, "shape", ())
+    shape = shape if isinstance(shape, tuple) else ()
+    first, last = (bool(shape) and shape[end] in (1, 3, 4) for end in (0, -1))
+    if isinstance(source, Image.Image) or len(shape) in (1, 2) or (len(shape) == 3 and last):
+        what = "an image of Pillow" if isinstance(source, Image.Image) else f"{list(shape)}"
+        raise UsageError(f"source is one picture, {what}: use model(picture), or [picture]")
+    if len(shape) == 3 and first:
+        raise UsageError(
+            f"source is {list(shape)}, one picture with its channels first or {shape[0]} grey ones: use model(picture) "
+            "with the channels last, or list(pictures)"
+        )
+    if isinstance(source, bytes | bytearray | memoryview) or not isinstance(source, Iterable):
+        name = type(source).__name__
+        raise UsageError(f"source is of type {name}; give a path, an address, the number of a camera, or pictures")
+
+
 def _as_array(picture: Any) -> npt.NDArray[Any]:
     try:
-        return np.asarray(picture)
+        array = np.asarray(picture)
     except Exception as error:  # whatever somebody's __array__ raises: a tensor on a GPU, a ragged list
         interrupts.let_pass(error)
         raise UsageError(
             f"a picture as {type(picture).__name__} cannot become an array ({' '.join(str(error).split()):.200})"
         ) from error
+    if array.dtype == np.object_:
+        raise UsageError(
+            f"a picture as {type(picture).__name__} is none; give [H, W, 3] in uint8, an image of Pillow or a file"
+        )
+    return array
 
 
 def _from_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8]:
@@ -58,9 +86,8 @@ def _from_array(array: npt.NDArray[Any], bgr: bool) -> npt.NDArray[np.uint8]:
         array = array[:, :, None]
     if array.ndim != 3 or 0 in array.shape or array.shape[2] not in (1, 3, 4):
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        raise UsageError(
-            f"{described}: give [H, W, 3]" + ("; channels come last: picture.transpose(1, 2, 0)" if first else "")
-        )
+        hint = "; channels come last: picture.transpose(1, 2, 0)" if first else ""
+        raise UsageError(f"{described}: give [H, W, 3]" + ("; several come one by one" if array.ndim == 4 else hint))
     if array.shape[2] == 1:
         array = array.repeat(3, axis=2)
     array = array[:, :, 2::-1] if bgr else array[:, :, :3]

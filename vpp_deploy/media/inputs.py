@@ -63,9 +63,14 @@ def one_input(source: str | os.PathLike[str] | int, *, together: bool = False) -
         together: pictures have nothing to do with each other, so that several may be named.
 
     Raises:
-        UsageError: several are named.
+        UsageError: several are named, or it is something else.
         VideoError: see `find_inputs`.
     """
+    if isinstance(source, bool) or not isinstance(source, InputFile | int | str | os.PathLike):
+        raise UsageError(
+            f"source is of type {type(source).__name__}; give a path, an address, a camera's number or an InputFile; "
+            "pictures in memory are for the model itself: model(picture)"
+        )
     if isinstance(source, InputFile | int):
         return source if isinstance(source, InputFile) else InputFile(source)
     locations = find_inputs([os.fspath(source)]).locations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,3 +78,9 @@ def test_a_result_has_a_picture_of_its_own(images: Engine) -> None:
     drawn = result.plot()
     picture[:] = 0
     assert_array_equal(result.plot(), drawn)
+
+
+@pytest.mark.parametrize("source", [np.zeros((6, 8, 3), np.uint8), ["a.png"], None, True])
+def test_what_is_in_memory_is_no_source(images: Engine, source: Any) -> None:
+    with pytest.raises(UsageError, match=f"of type {type(source).__name__}; give a path"):
+        vd.ClassificationModel(images).run(source)

@@ -223,3 +223,9 @@ def test_one_array_may_bring_all_pictures(
     for ours, theirs in zip(found, results, strict=True):
         assert_array_equal(ours.instances.boxes, theirs.instances.boxes)
         assert_array_equal(ours.plot(), theirs.plot())
+
+
+def test_one_picture_is_no_video(model: vd.SegmentationModel, pictures: Sequence[np.ndarray]) -> None:
+    with pytest.raises(UsageError, match=r"one picture, \[100, 140, 3\]: use model\(picture\), or \[picture\]"):
+        model.track(pictures[0])
+    assert len(list(model.track([pictures[0]]))) == len(list(model.track(pictures[0][None]))) == 1

@@ -13,7 +13,7 @@ from vpp_deploy.engines.one_thread import one_thread
 from vpp_deploy.engines.protocols import Engine, check_engine
 from vpp_deploy.errors import UsageError
 from vpp_deploy.frames import Frame, Size
-from vpp_deploy.media.image_input import Picture, to_pixels
+from vpp_deploy.media.image_input import Picture, check_pictures, to_pixels
 from vpp_deploy.media.inputs import one_input
 from vpp_deploy.media.letterbox import letterbox
 from vpp_deploy.media.reader import read_video
@@ -93,7 +93,8 @@ class SegmentationModel:
                 None is `auto` for films. Of pictures one after the other nothing is known: see `session` and its `cut`.
 
         Raises:
-            UsageError, VideoError: the source cannot be read; the first frame at once, others when they come.
+            UsageError, VideoError: the source cannot be read, or is one picture; the first frame at once, others when
+                they come.
             EngineOutputError: the engine gives NaN or infinity.
         """
         session = self.session()
@@ -101,6 +102,7 @@ class SegmentationModel:
             reader = read_video(one_input(source), self.frame_size, max_frames=max_frames)
             is_cut = open_cuts(scene_cuts, reader)
             return (session.run(frame, cut=is_cut(frame)) for frame in reader)
+        check_pictures(source)
         if max_frames is not None and max_frames < 1:
             raise UsageError(f"max_frames is {max_frames}; ask for at least 1")
         numbered = zip(range(max_frames), source, strict=False) if max_frames else enumerate(source)
