@@ -86,6 +86,16 @@ def test_class_folders_are_named(tmp_path: Path) -> None:
     assert "give one of them" in message
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "Zürich.mp4", "folder/a.mp4", "loop.mp4"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    link = tmp_path / name.partition("/")[0]
+    leads = link if name == "loop.mp4" else tmp_path / "away"
+    link.symlink_to(leads)
+    which = "it" if link == path else str(link)
+    assert f"{which} is a link to {leads}, which is not there" in refused(path)
+
+
 @pytest.mark.parametrize("there", ["NFC", "NFD"])
 def test_accents_in_another_form_are_named(tmp_path: Path, there: str) -> None:
     asked = "NFD" if there == "NFC" else "NFC"

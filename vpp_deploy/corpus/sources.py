@@ -15,6 +15,7 @@ from vpp_deploy.corpus.locations import failing_as, file_system, fixed_part, is_
 from vpp_deploy.errors import VideoError
 from vpp_deploy.files.reading import read_bytes
 from vpp_deploy.media.inputs import LIST_SUFFIX, lines_of
+from vpp_deploy.media.probe import missing
 
 _MOST_BYTES_OF_LIST: Final = 400_000_000
 _AT_ONCE: Final = 32
@@ -61,7 +62,7 @@ def find_files(corpus: str) -> Iterator[SourceFile]:
             elif "**" not in corpus:
                 yield from _of_folder(path, root or ".")
     else:
-        raise VideoError(f"{corpus}: no such file or folder; check the path")
+        raise VideoError(missing(Path(corpus)))
 
 
 def _of_folder(folder: str, root: str) -> Iterator[SourceFile]:

@@ -51,7 +51,7 @@ def _stored(given: InputFile) -> Source:
     except (OSError, ValueError) as error:
         raise VideoError(f"{given}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not exists:
-        raise VideoError(_missing(path))
+        raise VideoError(missing(path))
     notes = Notes(path)
     if is_folder:
         source: Source = images_of(path, notes, max_pixels, selection, given.prefix)
@@ -107,7 +107,12 @@ def _picture(path: Path, notes: Notes, given: InputFile) -> Source:
     return Images([path, *map(Path, given.further)], notes, given.max_pixels, given.selection, given.prefix)
 
 
-def _missing(path: Path) -> str:
+def missing(path: Path) -> str:
+    """What to say of a path at which nothing is: a link on it leads nowhere, accents are composed in another way."""
+    for link in (path, *path.parents):
+        if link.is_symlink() and not link.exists():
+            which = "it is a link" if link == path else f"{link} is a link"
+            return f"{path}: no such file or folder; {which} to {os.readlink(link)}, which is not there: mend the link"
     wanted = unicodedata.normalize("NFC", path.name)
     try:
         twin = next((name for name in os.listdir(path.parent) if unicodedata.normalize("NFC", name) == wanted), None)
