@@ -441,3 +441,17 @@ def test_a_real_model_gives_the_bits_of_plain_sessions(micro_bundle: vd.Bundle) 
             assert_array_equal(ours.instances.masks, theirs.instances.masks)
             assert_array_equal(ours.instances.scores, theirs.instances.scores)
             assert_array_equal(ours.instances.identities, theirs.instances.identities)
+
+
+@pytest.mark.parametrize("name", [["a"], None, 3])
+def test_a_streams_name_is_text(name: Any) -> None:
+    with SessionPool(Model(), workers=1) as pool:
+        for call in (pool.submit, pool.offer):
+            with pytest.raises(UsageError, match=r"stream is .*; give text"):
+                call(name, 1, start=True)
+        for other in (pool.snapshot, pool.end):
+            with pytest.raises(UsageError, match=r"stream is .*; give text"):
+                other(name)
+        with pytest.raises(UsageError, match="timeout is 'x'"):
+            pool.submit("a", 1, start=True, timeout="x")  # type: ignore[arg-type]
+        assert not pool.streams

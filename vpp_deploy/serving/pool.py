@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from vpp_deploy.arguments import checked
+from vpp_deploy.arguments import check_type, checked
 from vpp_deploy.engines.stream_state import is_count
 from vpp_deploy.errors import CapacityError, StreamError, UsageError
 from vpp_deploy.machine import available_processors
@@ -153,7 +153,8 @@ class SessionPool:
         Raises:
             StreamError: there is no such stream, or the pool is closed.
             CapacityError: too many streams, or no room within the time.
-            UsageError: a state that does not fit, or one without `start`; a number that is not whole.
+            UsageError: a state that does not fit, or one without `start`; a number that is not whole; a name that is no
+                text.
         """
         if number is not None and not is_count(number):
             raise UsageError(f"number is {number!r:.80}; a frame's number is a whole number")
@@ -209,6 +210,7 @@ class SessionPool:
         Raises:
             StreamError: there is no such stream.
         """
+        check_type("stream", stream, str)
         with self._changed:
             self._close(self._known(stream))
 
@@ -275,6 +277,8 @@ class SessionPool:
         return session
 
     def _put(self, name: str, task: Task, session: Session | None, timeout: float | None) -> Future[Any]:
+        check_type("stream", name, str)
+        check_type("timeout", timeout, float | None)
         if current_thread() in self._threads:
             timeout = 0.0  # who waits here makes no room
         until = None if timeout is None else monotonic() + timeout

@@ -84,3 +84,10 @@ def test_a_result_has_a_picture_of_its_own(images: Engine) -> None:
 def test_what_is_in_memory_is_no_source(images: Engine, source: Any) -> None:
     with pytest.raises(UsageError, match=f"of type {type(source).__name__}; give a path"):
         vd.ClassificationModel(images).run(source)
+
+
+def test_the_method_of_the_other_kind_of_models_names_ones_own(images: Engine) -> None:
+    model = vd.ClassificationModel(images)
+    with pytest.raises(AttributeError, match=r"no attribute 'track'.*use run\(source\)"):
+        model.track  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(model, "track")

@@ -229,3 +229,9 @@ def test_one_picture_is_no_video(model: vd.SegmentationModel, pictures: Sequence
     with pytest.raises(UsageError, match=r"one picture, \[100, 140, 3\]: use model\(picture\), or \[picture\]"):
         model.track(pictures[0])
     assert len(list(model.track([pictures[0]]))) == len(list(model.track(pictures[0][None]))) == 1
+
+
+def test_the_method_of_the_other_kind_of_models_names_ones_own(model: vd.SegmentationModel) -> None:
+    with pytest.raises(AttributeError, match=r"no attribute 'run'.*use track\(source\)"):
+        model.run  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(model, "run")

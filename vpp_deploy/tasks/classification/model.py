@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import overload
+from typing import TYPE_CHECKING, Any, overload
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.classification_manifest import ClassificationManifest
@@ -52,6 +52,13 @@ class ClassificationModel:
         self._open_session = partial(ClassificationSession, engine, top, hop)
         self._sessions = threading.local()
         self._sessions.own = self._open_session()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Name the method that there is to whoever looks for that of the other kind of models."""
+            hint = "; this model classifies: use run(source), or model(pictures)" if name == "track" else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     @property
     def names(self) -> tuple[str, ...]:

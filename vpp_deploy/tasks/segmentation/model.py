@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING, Any
 
 from vpp_deploy.arguments import checked
 from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
@@ -50,6 +51,13 @@ class SegmentationModel:
         check_engine("a segmentation model", engine)
         self.engine = engine
         self.manifest = SegmentationManifest.of(engine.manifest, "a segmentation model")
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Name the method that there is to whoever looks for that of the other kind of models."""
+            hint = "; this model tracks: use track(source), or model(picture)" if name == "run" else ""
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}", name=name, obj=self)
 
     @property
     def names(self) -> tuple[str, ...]:
