@@ -50,6 +50,18 @@ def test_files_run_to_their_end(cli: Cli, micro_bundle: Bundle, tmp_path: Path) 
     assert "\x1b" not in outcome.out
 
 
+def test_lines_of_an_earlier_run_stay_and_that_is_said(cli: Cli, micro_bundle: Bundle, tmp_path: Path) -> None:
+    clip, path = write_clip(tmp_path / "a.mp4", frames=4), tmp_path / "lines" / "a.jsonl"
+    said = f"warning: {path}: there are lines of an earlier run"
+    first = cli("live", micro_bundle.path, clip, "--json", path.parent)
+    before = path.read_text()
+    again = cli("live", micro_bundle.path, clip, "--json", path.parent)
+    assert (first.code, again.code) == (0, 0)
+    assert path.read_text().startswith(before)
+    assert len(path.read_text()) > len(before)
+    assert (said in first.err, said in again.err) == (False, True)
+
+
 def test_a_source_that_failed_is_told_when_the_others_have_ended(
     cli: Cli, micro_bundle: Bundle, tmp_path: Path
 ) -> None:

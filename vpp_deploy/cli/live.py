@@ -127,7 +127,7 @@ def make_command() -> Callable[..., None]:
                 console.say(f"metrics: {where.url}")
             for folder in folders:
                 make_folder(folder)
-            run.set_sources(lists.sources)
+            _begin(run, lists)
             stopped = _go_on(run, lists)
         console.show(status_table(run.statuses))
         if opened.manifest.provenance.weights.kind == "random":
@@ -146,6 +146,12 @@ def make_command() -> Callable[..., None]:
     return with_record_options(command, backends)
 
 
+def _begin(run: LiveRun, lists: SourceLists) -> None:
+    run.set_sources(lists.sources)
+    while run.notes:
+        console.warn(run.notes.pop(0))
+
+
 def _go_on(run: LiveRun, lists: SourceLists) -> bool:
     """Until every source has ended and none can come; or a signal, after which outputs are as whole as ever: True."""
     from vpp_deploy.files.interrupts import Interrupted
@@ -156,7 +162,7 @@ def _go_on(run: LiveRun, lists: SourceLists) -> bool:
             while lists.watching or not run.over:
                 run.wait(_LOOK)
                 if lists.look():
-                    run.set_sources(lists.sources)
+                    _begin(run, lists)
                     doubled = _tell_doubled(lists, doubled)
                 if lists.problem and lists.problem != told:
                     console.warn(f"{lists.problem}; the sources stay as they were")

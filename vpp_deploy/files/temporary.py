@@ -140,7 +140,7 @@ def locked_folder(folder: Path, *, wait: bool = True) -> Iterator[None]:
         if wait:
             with suppress(OSError):  # a file system without locks
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-        elif not _lock(descriptor):
+        elif not lock_now(descriptor):
             raise BlockingIOError(f"{folder} is locked")
         yield
     finally:
@@ -180,13 +180,13 @@ def _made(target: Path, folder: bool) -> tuple[Path, int | None]:
                 descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:  # another process took it for left behind before it was locked
                 continue
-            if _lock(descriptor) and _is_at(path, descriptor):
+            if lock_now(descriptor) and is_at(path, descriptor):
                 return path, descriptor
             os.close(descriptor)
     raise FileExistsError(f"no temporary name is free in {target.parent}")
 
 
-def _lock(descriptor: int) -> bool:
+def lock_now(descriptor: int) -> bool:
     """Whether this process has the lock now; True too where the file system has none."""
     if fcntl is None:
         return True
@@ -199,7 +199,8 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _is_at(path: Path, descriptor: int) -> bool:
+def is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file has this name still."""
     try:
         return os.path.samestat(os.lstat(path), os.fstat(descriptor))
     except FileNotFoundError:

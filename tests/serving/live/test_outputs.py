@@ -67,3 +67,18 @@ def test_a_place_that_cannot_be_written_to(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="cannot be written"):
             LiveLines(path)
     assert os.listdir(tmp_path) == []
+
+
+def test_a_file_is_written_by_one_run_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    first = LiveLines(path)
+    first.append({"number": 0})
+    with pytest.raises(OutputError, match=r"x\.jsonl: another run writes here; wait for it"):
+        LiveLines(path)
+    assert not first.continued
+    first.append({"number": 1})
+    first.close()
+    second = LiveLines(path)
+    assert second.continued
+    second.close()
+    assert records(path) == [0, 1]

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from vpp_deploy.bundle.segmentation_manifest import SegmentationManifest
 from vpp_deploy.errors import OutputError
 from vpp_deploy.files.outputs import fitting
 from vpp_deploy.files.separation import check_outputs
+from vpp_deploy.files.temporary import is_at, lock_now
 from vpp_deploy.frames import Frame, Size
 from vpp_deploy.media.writer import VideoWriter
 from vpp_deploy.tasks.segmentation.overlay import Overlay
@@ -28,20 +30,35 @@ _AT_ONCE: Final = 1 << 20
 class LiveLines:
     """A file of JSON lines that grows: a line is there, whole, as soon as it is written. What is there already stays.
 
+    Attributes:
+        path: of the file.
+        continued: there were lines already.
+
     Args:
         path: of the file. Half a line at its end, which a kill left, is cut off.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or another run writes it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = path.open("ab", buffering=0)
+            self._file = self._opened()
             _cut_off_half_a_line(path)
+            self.continued = os.fstat(self._file.fileno()).st_size > 0
         except (OSError, ValueError) as error:
             raise self._failure(error) from error
+
+    def _opened(self) -> FileIO:
+        while True:
+            file = self.path.open("ab", buffering=0)
+            if not lock_now(file.fileno()):
+                file.close()
+                raise OutputError(f"{self.path}: another run writes here; wait for it, or give each a place of its own")
+            if is_at(self.path.resolve(), file.fileno()):
+                return file
+            file.close()  # that run has just ended, and removed it for it had no line
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Append an object.

@@ -42,6 +42,7 @@ class LiveRun:
 
     Attributes:
         pool: that the frames go through.
+        notes: what `set_sources` found that the user should know, each once.
 
     Args:
         model: that tracks, see `vpp_deploy.load`.
@@ -80,6 +81,8 @@ class LiveRun:
         self._fatal: VppDeployError | None = None
         self._called = Event()
         self._taken: set[Path] = set()
+        self._begun: set[Path] = set()
+        self.notes: list[str] = []
         self.pool = SessionPool(LiveModel(model), workers=workers, max_streams=MOST_SOURCES)
 
     def set_sources(self, locations: Sequence[str]) -> None:
@@ -162,7 +165,7 @@ class LiveRun:
                 InputFile(location, **self._reading),
                 self.pool,
                 self._manifest.class_names,
-                lines=None if path is None else LiveLines(path),
+                lines=None if path is None else self._open_lines(path),
                 videos=videos,
                 fatal=self._fail,
                 pause=self._pause,
@@ -172,6 +175,15 @@ class LiveRun:
             return
         self._feeds[location] = feed
         feed.capture.start()
+
+    def _open_lines(self, path: Path) -> LiveLines:
+        lines = LiveLines(path)
+        if lines.continued and path not in self._begun:
+            self.notes.append(
+                f"{path}: there are lines of an earlier run, maybe of another source; new ones come behind"
+            )
+        self._begun.add(path)
+        return lines
 
     def _free_name(self, location: str) -> str:
         """A name that no source has that is running, or not quite ended."""
