@@ -13,7 +13,7 @@ import vpp_deploy
 from tests.bundle.factory import make_bundle
 from vpp_deploy.bundle import Bundle
 from vpp_deploy.engines import BACKENDS
-from vpp_deploy.engines.onnxruntime.sessions import CPU, Session
+from vpp_deploy.engines.onnxruntime.sessions import CPU, Session, session_options
 from vpp_deploy.engines.onnxruntime_cuda import engine
 from vpp_deploy.engines.onnxruntime_cuda.needs import PROVIDER
 from vpp_deploy.errors import DeviceError
@@ -43,7 +43,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, str | None]]:
 def test_what_is_slow_on_the_processor_is_not_disabled_on_a_gpu(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found: dict[str, Any] = {}
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, **named: found.update(named))
-    Session(b"", None, provider, error=DeviceError, label="a graph")
+    Session(b"", session_options(1), provider, error=DeviceError, label="a graph")
     assert found["providers"] == [provider]
     assert ("SkipLayerNormFusion" in found["disabled_optimizers"]) == (provider == CPU)
 
