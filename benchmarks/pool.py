@@ -47,6 +47,8 @@ OBJECTS: Final = 32 << 10
 """Bytes of a session's Python objects, which no snapshot has."""
 IDLE_SECONDS: Final = 0.5
 _PATIENCE: Final = 120.0
+_ARENA_MAX: Final = -8
+"""Of glibc's `mallopt`: how many arenas there may be."""
 
 
 @dataclass(frozen=True)
@@ -343,6 +345,9 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=10_000, help="of the soak (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the numbers here")
     options = parser.parse_args()
+    # Frames are copied in threads that come and go, and freed in workers: in many arenas they would leave gaps.
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
     logging.getLogger("vpp_deploy.serving").setLevel(logging.CRITICAL)  # what the soak breaks is counted
     record: dict[str, Any] = {"machine": describe_machine()}
     weighed = vd.load(options.idle or options.bundle, threads=1)
