@@ -48,6 +48,7 @@ def with_module(folder: Path, name: str, code: str, *words: str) -> subprocess.C
 def test_an_interruption_of_an_import_is_one_line(tmp_path: Path, module: str, code: str, words: list[str]) -> None:
     done = with_module(tmp_path, module, code, *words)
     assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "interrupted: stopped by SIGTERM\n")
+    assert not (Path(__file__).parents[2] / words[-1]).exists()
 
 
 def warn_and_log(*arguments: object, **options: object) -> None:

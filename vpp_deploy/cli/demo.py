@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -27,11 +28,17 @@ def command(
         import torch
     from vpp_deploy.demo.runner import make_demo_folder, run_demo
 
+    is_new = not out.exists()
     make_demo_folder(out)  # which takes no PyTorch, and that takes seconds
     with phase_bar() as step:
         step("loading PyTorch")
-        import torch  # noqa: F401
-
+        try:
+            import torch  # noqa: F401
+        except BaseException:
+            with suppress(OSError):  # somebody else uses it
+                if is_new:
+                    out.rmdir()
+            raise
         result = run_demo(out, report=step)
     summary = result.summary
     console.say(Text("Parity passed: the ONNX Runtime engine computes what PyTorch computes.", style="bold green"))
