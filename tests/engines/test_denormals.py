@@ -63,11 +63,11 @@ def test_rounding_and_what_numpy_watches_for_stay() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_openvino_flushes_and_leaves_its_caller_alone(threads: int) -> None:
     openvino = pytest.importorskip("openvino", reason="OpenVINO is not installed")
-    from vpp_deploy.engines.openvino.models import Request, compiled
+    from vpp_deploy.engines.openvino.models import Request, compiled, settings
     from vpp_deploy.engines.openvino.options import OpenVinoLoadOptions
 
     core = openvino.Core()
-    model = compiled(core, core.read_model(halving()), OpenVinoLoadOptions(threads=threads))
+    model = compiled(core, core.read_model(halving()), "CPU", settings(OpenVinoLoadOptions(threads=threads)))
     request = Request(model.create_infer_request(), "a graph that halves", "")
     (found,) = request.run(["y"], {"x": np.full(SIZE, 2.0**-126, np.float32)})
     assert not found.any()

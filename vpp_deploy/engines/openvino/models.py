@@ -113,17 +113,14 @@ def settings(options: OpenVinoLoadOptions) -> dict[str, Any]:
     }
 
 
-def compiled(core: openvino.Core, model: openvino.Model, options: OpenVinoLoadOptions) -> openvino.CompiledModel:
-    """A model for a device. On processors, denormals are zero.
-
-    Raises:
-        UsageError: see `settings`.
-    """
-    chosen = settings(options)
-    if options.device == _ON_PROCESSOR and controlled():  # it sets the mode of the thread that calls it, too, for good
-        chosen["CPU_DENORMALS_OPTIMIZATION"] = True
+def compiled(
+    core: openvino.Core, model: openvino.Model, device: str, chosen: Mapping[str, Any]
+) -> openvino.CompiledModel:
+    """A model for a device, with `settings`. On processors, denormals are zero."""
+    if device == _ON_PROCESSOR and controlled():  # it sets the mode of the thread that calls it, too, for good
+        chosen = {**chosen, "CPU_DENORMALS_OPTIMIZATION": True}
     with denormals_as_zero():
-        return core.compile_model(model, options.device, chosen)
+        return core.compile_model(model, device, dict(chosen))
 
 
 class Graph:
@@ -177,8 +174,7 @@ def load_graph(
     """
     layers, weights = files.path(f"{role}.xml").absolute(), files.path(f"{role}.bin").absolute()
     label = f"the engine file {layers}"
-    settings(options)  # what contradicts itself is said first
-    core = openvino.Core()
+    chosen, core = settings(options), openvino.Core()
     if options.device not in (found := core.available_devices):
         raise DeviceError(
             f"OpenVINO {_release()} finds no device {options.device!r:.40} here; it has {', '.join(found) or 'none'}"
@@ -188,7 +184,7 @@ def load_graph(
             model = core.read_model(source, data)
         for problem in model_problems(model, manifest, role, files.sizes[weights.name], max_memory):
             raise IncompatibleEngineError(f"{label} {problem}{files.advice}")
-        return Graph(compiled(core, model, options), label, files.advice)
+        return Graph(compiled(core, model, options.device, chosen), label, files.advice)
 
 
 def _release() -> str:
